@@ -1,0 +1,1 @@
+"""The asyncio SDK for OKX's SOL staking API."""

@@ -1,0 +1,59 @@
+"""OKX's endpoints as values: how each is called, how often it may be, and what its answer is.
+
+Adding an endpoint is adding one value here, one model, and one method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Final, Generic, TypeVar
+
+import attrs
+
+from okx_sol_async.errors import DecodeError
+from okx_sol_async.models import Balance
+from okx_sol_async.ratelimit import RateLimit, Scope
+from okx_sol_async.wire import read_rows
+
+R = TypeVar("R")
+
+
+@attrs.frozen
+class Endpoint(Generic[R]):
+    """One of OKX's endpoints, whose answer is an ``R``."""
+
+    #: ``"GET"`` or ``"POST"``.
+    method: str
+    #: The path, from ``/api/v5`` on.
+    path: str
+    #: How often it may be called, and who is counted.
+    limit: RateLimit
+    #: Turns ``data``, as it comes out of the JSON, into the result; raises `DecodeError` and nothing else.
+    decode: Callable[[object], R]
+    #: Whether it needs a key (`True`) or is public.
+    signed: bool = True
+    #: Whether sending it twice does no more than sending it once.
+    safe_to_resend: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+def _read_balance(data: object) -> Balance:
+    rows = read_rows(data, Balance)
+    if len(rows) > 1:
+        message = f"$.data must hold one row at most, not {len(rows)}"
+        raise DecodeError(message)
+    # No row is the sum of no assets.
+    return rows[0] if rows else Balance("OKSOL", Decimal(0), Decimal(0), Decimal(0))
+
+
+#: The OKSOL of an account: a read, 6 times a second per user.
+#: `OKX: GET / Balance <https://www.okx.com/docs-v5/en/#financial-product-sol-staking-get-balance>`_
+BALANCE: Final[Endpoint[Balance]] = Endpoint(
+    method="GET",
+    path="/api/v5/finance/staking-defi/sol/balance",
+    limit=RateLimit(6, 1.0, Scope.USER),
+    decode=_read_balance,
+)

@@ -1,0 +1,242 @@
+"""Every failure, as one tree, with the table that says which code is which.
+
+- `OKXError`: the root; catch it to catch all of them
+
+  - `ConfigurationError`: a setting, a key or an argument is wrong; nothing was sent
+  - `Timeout`: no answer within ``timeout``, or no turn within ``max_wait``
+  - `TransportError`: no whole answer came
+  - `DecodeError`: an answer came and is not one of OKX's
+  - `APIError`: OKX refused
+
+    - `AuthenticationError`: key, secret, passphrase or mode are wrong
+    - `PermissionDenied`: the key is right and may not do this
+    - `ClockSkew`: the clock of this machine is off
+    - `RateLimited`: too many calls
+    - `Unavailable`: OKX is busy, down or under maintenance; later may help
+    - `Rejected`: anything else OKX refuses
+
+  - `OutcomeUnknown`: a write that may have happened
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+MESSAGE_LIMIT: Final = 200
+
+
+class OKXError(Exception):
+    """The root of everything this package raises.
+
+    Each attribute is `None` where it does not apply.
+    """
+
+    #: What happened, in one line.
+    message: str
+    #: OKX's error code, as text: ``"50113"``.
+    code: str | None
+    #: The HTTP status of the answer.
+    status: int | None
+    #: Method and path of the call: ``"GET /api/v5/finance/staking-defi/sol/balance"``.
+    endpoint: str | None
+    #: OKX's id of the call, to name to their support.
+    trace_id: str | None
+    #: What to do about it.
+    hint: str | None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        status: int | None = None,
+        endpoint: str | None = None,
+        trace_id: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.status = status
+        self.endpoint = endpoint
+        self.trace_id = trace_id
+        self.hint = hint
+
+    def __str__(self) -> str:
+        """One line: what happened, where, and what to do."""
+        details = ", ".join(
+            text
+            for text, known in (
+                (f"code {self.code}", self.code),
+                (f"HTTP {self.status}", self.status),
+                (f"{self.endpoint}", self.endpoint),
+                (f"trace {self.trace_id}", self.trace_id),
+            )
+            if known is not None
+        )
+        where = f" ({details})" if details else ""
+        what_to_do = f". {self.hint}" if self.hint else ""
+        return f"{self.message}{where}{what_to_do}"
+
+
+class ConfigurationError(OKXError, ValueError):
+    """A setting, a credential or an argument is wrong, or the session cannot be used here. Nothing was sent."""
+
+
+class Timeout(OKXError, TimeoutError):
+    """No whole answer within ``timeout`` seconds, no connection within five, or no turn within ``max_wait``."""
+
+
+class TransportError(OKXError):
+    """No whole answer came: name resolution, TLS, refused, reset or cut off."""
+
+
+class DecodeError(OKXError):
+    """An answer came and is not what OKX documents. The message says where: ``$.data[0].amt``."""
+
+
+class APIError(OKXError):
+    """OKX refused the call."""
+
+
+class AuthenticationError(APIError):
+    """The key, the secret, the passphrase or the choice of demo or live is wrong. Do not repeat the call."""
+
+
+class PermissionDenied(APIError):  # noqa: N818 - the name is fixed by the design, and reads well in an except clause
+    """The key is right and may not do this: its permissions, its IP list, or the account. Do not repeat the call."""
+
+
+class ClockSkew(APIError):  # noqa: N818 - as above
+    """The clock of this machine is more than 30 seconds away from OKX's."""
+
+
+class RateLimited(APIError):  # noqa: N818 - as above
+    """OKX counted too many calls, ten times in a row or until ``max_wait`` was over."""
+
+
+class Unavailable(APIError):  # noqa: N818 - as above
+    """OKX is busy, down or under maintenance. The same call may work later."""
+
+
+class Rejected(APIError):  # noqa: N818 - as above
+    """OKX understood the call and refuses it. The same call will be refused again."""
+
+
+class OutcomeUnknown(OKXError):  # noqa: N818 - as above
+    """A write was sent and no answer says whether it happened. Look it up before you send it again."""
+
+
+@attrs.frozen
+class CodeRule:
+    """What one of OKX's codes means to the caller."""
+
+    exception: type[APIError]
+    hint: str | None = None
+
+
+_REGIONS: Final = "Region.GLOBAL (https://openapi.okx.com), Region.US (https://us.okx.com), Region.EEA (https://eea.okx.com)"
+
+#: The codes that are not `Rejected`, and those that deserve a hint.
+#: https://www.okx.com/docs-v5/en/#error-code
+CODES: Final[dict[str, CodeRule]] = {
+    "500": CodeRule(Unavailable, "OKX failed inside; try again later."),
+    "50001": CodeRule(Unavailable, "OKX is not available; try again in some seconds, or look at its status page."),
+    "50004": CodeRule(Unavailable, "OKX gave up waiting for itself; try again."),
+    "50007": CodeRule(PermissionDenied, "OKX has blocked this user; ask its support."),
+    "50011": CodeRule(RateLimited, "Something else spends this user's quota: share one process, or call less often."),
+    "50013": CodeRule(Unavailable, "OKX is busy; try again in some seconds."),
+    "50026": CodeRule(Unavailable, "OKX failed inside; try again later."),
+    "50030": CodeRule(PermissionDenied, "Give the key the permission that this endpoint asks for."),
+    "50035": CodeRule(Rejected, "Bind the key to an IP address in OKX's key settings."),
+    "50038": CodeRule(Rejected, "Demo trading has no staking writes; use a live key without demo=True."),
+    "50040": CodeRule(Unavailable, "OKX asks this user to wait; try again later."),
+    "50053": CodeRule(Rejected, "This exists in demo trading only; set demo=True (OKX_DEMO=1) with a demo key."),
+    "50061": CodeRule(RateLimited, "This is a limit on orders, not on staking; call less often."),
+    "50100": CodeRule(PermissionDenied, "OKX has frozen this key; ask its support."),
+    "50101": CodeRule(
+        AuthenticationError,
+        "A demo key needs demo=True (OKX_DEMO=1, --demo), and a live key must go without it.",
+    ),
+    "50102": CodeRule(
+        ClockSkew,
+        "The clock of this machine is more than 30 s away from OKX's: synchronise it (NTP), then try again.",
+    ),
+    "50103": CodeRule(AuthenticationError, "Something on the way removes the header OK-ACCESS-KEY."),
+    "50104": CodeRule(AuthenticationError, "Something on the way removes the header OK-ACCESS-PASSPHRASE."),
+    "50105": CodeRule(
+        AuthenticationError,
+        "Check passphrase (OKX_PASSPHRASE): the one chosen when this key was made, not the account's password.",
+    ),
+    "50106": CodeRule(AuthenticationError, "Something on the way removes the header OK-ACCESS-SIGN."),
+    "50107": CodeRule(AuthenticationError, "Something on the way removes the header OK-ACCESS-TIMESTAMP."),
+    "50108": CodeRule(AuthenticationError, "Check api_key (OKX_API_KEY) and the region."),
+    "50109": CodeRule(AuthenticationError, "Check api_key (OKX_API_KEY) and the region."),
+    "50110": CodeRule(
+        PermissionDenied,
+        "Add the IP address of this machine to the key's IP list in OKX's key settings.",
+    ),
+    "50111": CodeRule(AuthenticationError, "Check api_key (OKX_API_KEY): OKX does not recognise its form."),
+    "50112": CodeRule(AuthenticationError, "Something on the way changes the header OK-ACCESS-TIMESTAMP."),
+    "50113": CodeRule(
+        AuthenticationError,
+        "Check secret_key (OKX_SECRET_KEY): it does not belong to this key, or the passphrase was pasted in its place.",
+    ),
+    "50114": CodeRule(AuthenticationError, "Check api_key, secret_key and passphrase."),
+    "50118": CodeRule(PermissionDenied, "The broker that this key is linked to must add its IP address."),
+    "50119": CodeRule(
+        AuthenticationError,
+        "This host does not know the key. A key works only in the region where its account was registered:"
+        f" {_REGIONS}; and a demo key only with demo=True.",
+    ),
+    "50120": CodeRule(PermissionDenied, "Give the key the permission that this endpoint asks for (Read or Trade)."),
+    "50121": CodeRule(PermissionDenied, "OKX does not serve the IP address of this machine."),
+    "51054": CodeRule(Unavailable, "OKX gave up waiting for itself; try again."),
+    "51149": CodeRule(Unavailable, "OKX gave up waiting for itself; try again."),
+    "51720": CodeRule(Rejected, "Read the purchase and redeem history before you repeat it."),
+    "51727": CodeRule(Rejected, "The amount is below the minimum that product-info names."),
+    "51728": CodeRule(Rejected, "The amount is above the maximum."),
+    "51735": CodeRule(Rejected, "Use a key of the main account."),
+    "51736": CodeRule(Rejected, "Move the amount to the funding account first."),
+    "51739": CodeRule(Unavailable, "Try again in some minutes."),
+    "51759": CodeRule(Unavailable, "Try again in some minutes."),
+    "51764": CodeRule(Rejected, "Move the amount to the funding account first."),
+    "51767": CodeRule(Unavailable, "OKX is under maintenance; try again in some minutes."),
+    "51774": CodeRule(Unavailable, "OKX is under maintenance; try again in some minutes."),
+    "58006": CodeRule(Unavailable, "Try again in some minutes."),
+    "58007": CodeRule(Unavailable, "Try again in some minutes."),
+}
+
+
+def api_error(*, status: int, code: str | None = None, msg: str = "") -> APIError:
+    """Return the error for a refusal: by its code, or by the HTTP status where no envelope told a code.
+
+    A code may carry a sub-code (``51008_1000``); the part before the underscore decides.
+    """
+    rule = CODES.get(code.partition("_")[0]) if code is not None else None
+    if rule is None:
+        rule = _rule_by_status(status, coded=code is not None)
+    return rule.exception(one_line(msg) or f"OKX answered HTTP {status}", code=code, status=status, hint=rule.hint)
+
+
+def _rule_by_status(status: int, *, coded: bool) -> CodeRule:
+    if status >= 500:
+        return CodeRule(Unavailable, "OKX or the network in front of it is down; try again later.")
+    if coded:
+        return CodeRule(Rejected)
+    if status == 429:
+        return CodeRule(RateLimited, "OKX or the network in front of it asks for fewer calls.")
+    if 300 <= status < 400:
+        return CodeRule(Rejected, "Redirects are not followed, because they would carry signatures away: check base_url.")
+    if status == 403:
+        return CodeRule(Rejected, "The network in front of OKX refuses this machine: check its country, proxy and IP.")
+    return CodeRule(Rejected)
+
+
+def one_line(text: str, limit: int = MESSAGE_LIMIT) -> str:
+    """Return ``text`` on one printable line of at most ``limit`` characters."""
+    shown = "".join(c if c.isprintable() else " " for c in text[: 4 * limit])
+    shown = " ".join(shown.split())
+    return shown if len(shown) <= limit and len(text) <= 4 * limit else f"{shown[: limit - 1]}…"

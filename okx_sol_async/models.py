@@ -1,0 +1,28 @@
+"""What OKX answers, as attrs classes in Python types.
+
+They know nothing of the wire: how a field is spelt there and which strings it takes is written in `okx_sol_async.wire`.
+"""
+
+from decimal import Decimal
+
+import attrs
+
+
+@attrs.frozen
+class Balance:
+    """The staked SOL of one account, held as the token OKSOL.
+
+    It is the total over the trading account, the funding account and what is being redeemed,
+    so it overlaps OKX's other balances: do not add them up.
+
+    `OKX: GET / Balance <https://www.okx.com/docs-v5/en/#financial-product-sol-staking-get-balance>`_
+    """
+
+    #: The token, ``"OKSOL"``.
+    ccy: str
+    #: The amount held, in OKSOL.
+    amt: Decimal
+    #: The interest of the latest day, in OKSOL. Zero where OKX leaves it blank.
+    latest_interest_accrual: Decimal
+    #: All the interest accrued so far, in OKSOL. Zero where OKX leaves it blank.
+    total_interest_accrual: Decimal

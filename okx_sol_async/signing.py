@@ -1,0 +1,209 @@
+"""Keys, the signature, and the aiohttp middleware that puts it on a request.
+
+`OKX: Authentication <https://www.okx.com/docs-v5/en/#overview-rest-authentication>`_
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import time
+from binascii import b2a_base64
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import attrs
+from yarl import URL
+
+from okx_sol_async.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
+
+_VARIABLES: Final = {
+    "api_key": "OKX_API_KEY",
+    "secret_key": "OKX_SECRET_KEY",
+    "passphrase": "OKX_PASSPHRASE",
+}
+
+
+@attrs.frozen(init=False, repr=False)
+class Credentials:
+    """The key of one OKX user, checked when made and hidden wherever it could be shown.
+
+    Args:
+        api_key: the key's name, as OKX shows it.
+        secret_key: its secret, as OKX showed it once.
+        passphrase: the words chosen when the key was made.
+        user_id: any label that is the same for all keys of one OKX user, such as the ``uid`` of OKX's account
+            configuration. OKX counts calls per user, so keys that carry one label share one limit.
+            `None`: this key is a user of its own. One label over two users only slows them;
+            two labels for one user break the limit.
+
+    Raises:
+        ConfigurationError: a value is empty, not ASCII, or holds a space or a control character.
+            The message names the field and never its value.
+
+    """
+
+    api_key: str
+    secret_key: str
+    passphrase: str
+    user_id: str | None
+
+    def __init__(self, api_key: str, secret_key: str, passphrase: str, user_id: str | None = None) -> None:
+        problem = (
+            _problem("api_key", api_key)
+            or _problem("secret_key", secret_key)
+            or _problem("passphrase", passphrase)
+            or _label_problem(user_id)
+        )
+        if problem is not None:
+            # A traceback may be printed with the locals of its frames; this one must not hold the values then.
+            api_key = secret_key = passphrase = ""
+            raise ConfigurationError(problem)
+        self.__attrs_init__(api_key, secret_key, passphrase, user_id)  # type: ignore[attr-defined]
+
+    @classmethod
+    def from_env(cls) -> Credentials:
+        """Read ``OKX_API_KEY``, ``OKX_SECRET_KEY``, ``OKX_PASSPHRASE`` and, if it is set, ``OKX_USER_ID``.
+
+        Raises:
+            ConfigurationError: it names every variable that is missing or empty, or the field that is malformed.
+
+        """
+        missing = [variable for variable in _VARIABLES.values() if not os.environ.get(variable)]
+        if missing:
+            message = f"not set in the environment: {', '.join(missing)}"
+            raise ConfigurationError(message, hint="Set them to the values of a key made at OKX, with Read permission.")
+        return cls(
+            os.environ["OKX_API_KEY"],
+            os.environ["OKX_SECRET_KEY"],
+            os.environ["OKX_PASSPHRASE"],
+            os.environ.get("OKX_USER_ID") or None,
+        )
+
+    @property
+    def owner(self) -> str:
+        """Who is counted: the user's label, or a hash of the key. The two cannot be mistaken for each other."""
+        if self.user_id is not None:
+            return f"user:{self.user_id}"
+        return f"key:{hashlib.blake2b(self.api_key.encode(), digest_size=16).hexdigest()}"
+
+    def redact(self, text: str) -> str:
+        """Return ``text`` without the secret and the passphrase, and with the key cut to its last four characters."""
+        for value, shown in ((self.secret_key, "***"), (self.passphrase, "***"), (self.api_key, _tail(self.api_key))):
+            text = text.replace(value, shown).replace(json.dumps(value)[1:-1], shown)
+        return text
+
+    def __repr__(self) -> str:
+        label = "" if self.user_id is None else f", user_id={self.user_id!r}"
+        return f"Credentials(api_key={_tail(self.api_key)!r}{label})"
+
+
+def _problem(field: str, value: object) -> str | None:
+    variable = _VARIABLES[field]
+    if not isinstance(value, str):
+        return f"{field} must be a str, not {type(value).__name__}: give it as OKX shows it ({variable})"
+    if not value:
+        return f"{field} is empty: give the value that OKX shows ({variable})"
+    if not value.isascii():
+        return f"{field} has a character that is not ASCII: copy it again from OKX ({variable})"
+    if any(c.isspace() or not c.isprintable() for c in value):
+        return f"{field} has a space, a line break or a control character: copy it again from OKX ({variable})"
+    return None
+
+
+def _label_problem(user_id: object) -> str | None:
+    if user_id is None or (isinstance(user_id, str) and user_id):
+        return None
+    return "user_id must be a label of at least one character, or None (OKX_USER_ID)"
+
+
+def _tail(api_key: str) -> str:
+    return f"…{api_key[-4:]}" if len(api_key) > 4 else "…"
+
+
+class SecretHeader(str):
+    """A header's value that is sent as it is and shows as ``'***'`` in the repr of whatever holds it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+def sign(timestamp: str, method: str, request_path: str, body: str | bytes, secret: str) -> str:
+    """Return the value of ``OK-ACCESS-SIGN``: the Base64 of an HMAC-SHA256.
+
+    Args:
+        timestamp: UTC with milliseconds, ``2020-12-08T09:08:57.715Z``, as sent in ``OK-ACCESS-TIMESTAMP``.
+        method: ``GET`` or ``POST``.
+        request_path: path and query as they leave, ``/api/v5/account/balance?ccy=BTC``.
+        body: what is sent; empty for a GET. A `str` counts as UTF-8.
+        secret: the secret of the key.
+
+    """
+    content = body.encode() if isinstance(body, str) else body
+    prehash = f"{timestamp}{method.upper()}{request_path}".encode() + content
+    return b2a_base64(hmac.digest(secret.encode(), prehash, "sha256"), newline=False).decode()
+
+
+def timestamp_of(seconds: float) -> str:
+    """Return seconds since 1970 (UTC) as OKX writes them: ``2020-12-08T09:08:57.715Z``."""
+    return f"{datetime.fromtimestamp(seconds, UTC).isoformat(timespec='milliseconds')[:-6]}Z"
+
+
+@attrs.frozen(eq=False)
+class Signer:
+    """An aiohttp client middleware that signs each request for OKX, and only for one origin.
+
+    It signs the path, the query and the body that leave, at the moment they leave, so put it last of the middlewares::
+
+        signer = Signer(credentials, "https://openapi.okx.com")
+        async with aiohttp.ClientSession(middlewares=(signer,)) as http:
+            async with http.get("https://openapi.okx.com/api/v5/account/config", allow_redirects=False) as response:
+                ...
+
+    Args:
+        credentials: whose key signs.
+        origin: scheme, host and port that may be signed for, such as ``"https://openapi.okx.com"``.
+        demo: sign for demo trading (``x-simulated-trading: 1``).
+        now: returns seconds since 1970 (UTC), OKX's as near as can be.
+
+    A request to any other origin raises `ConfigurationError`, and nothing is sent.
+
+    `OKX: Making Requests <https://www.okx.com/docs-v5/en/#overview-rest-authentication-making-requests>`_
+    """
+
+    credentials: Credentials
+    origin: URL = attrs.field(converter=lambda origin: URL(origin).origin())
+    demo: bool = attrs.field(default=False, kw_only=True)
+    now: Callable[[], float] = attrs.field(default=time.time, kw_only=True, repr=False)
+
+    async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        """Sign ``request`` and pass it on."""
+        if request.url.origin() != self.origin:
+            message = f"refused to sign a request for {request.url.origin()}: this signer is for {self.origin} only"
+            raise ConfigurationError(message, hint="Check base_url, and that nothing follows redirects.")
+        body = request.body
+        content = body if isinstance(body, bytes) else await body.as_bytes()
+        self._put_headers(request, content)
+        return await handler(request)
+
+    def _put_headers(self, request: ClientRequest, content: bytes) -> None:
+        credentials = self.credentials
+        timestamp = timestamp_of(self.now())
+        signature = SecretHeader(
+            sign(timestamp, request.method, request.url.raw_path_qs, content, credentials.secret_key)
+        )
+        headers = request.headers
+        headers["OK-ACCESS-KEY"] = SecretHeader(credentials.api_key)
+        headers["OK-ACCESS-SIGN"] = signature
+        headers["OK-ACCESS-TIMESTAMP"] = timestamp
+        headers["OK-ACCESS-PASSPHRASE"] = SecretHeader(credentials.passphrase)
+        if self.demo:
+            headers["x-simulated-trading"] = "1"

@@ -1,0 +1,153 @@
+"""How OKX writes things down: the envelope around an answer, and the rules by which its rows become models.
+
+Everything here is a function of plain values. What does not fit is a `DecodeError` that says where.
+
+`OKX: REST <https://www.okx.com/docs-v5/en/#overview-rest-authentication>`_
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Final, NoReturn, TypeVar
+
+import attrs
+from cattrs import BaseValidationError, ClassValidationError, Converter
+from cattrs.gen import make_dict_structure_fn, override
+
+from okx_sol_async.errors import DecodeError, one_line
+from okx_sol_async.models import Balance
+
+M = TypeVar("M")
+
+#: Longer numbers are not money.
+DIGITS_LIMIT: Final = 256
+_DECIMAL: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?", re.ASCII)
+_SHOWN: Final = 40
+
+
+@attrs.frozen
+class Envelope:
+    """What OKX wraps around each answer."""
+
+    #: ``"0"`` for success.
+    code: str
+    #: Why not, in the language of the account.
+    msg: str
+    #: The rows; `None` where it is missing, as it is in refusals.
+    data: object
+
+
+def read_envelope(body: bytes) -> Envelope:
+    """Read the envelope of an answer.
+
+    Raises:
+        DecodeError: ``body`` is not JSON in UTF-8, not an object, or has no ``code``.
+
+    """
+    try:
+        answer = json.loads(body.decode(), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        message = f"the answer is not JSON: {one_line(str(error), _SHOWN)}"
+        raise DecodeError(message) from None
+    if not isinstance(answer, dict):
+        raise DecodeError(_wrong("$", "an object", answer))
+    code, msg = answer.get("code"), answer.get("msg", "")
+    if isinstance(code, bool) or not isinstance(code, str | int):
+        raise DecodeError(_wrong("$.code", "a string or a whole number", code))
+    return Envelope(str(code), msg if isinstance(msg, str) else "", answer.get("data"))
+
+
+def read_rows(data: object, model: type[M]) -> tuple[M, ...]:
+    """Read the rows of an answer, each as a ``model``.
+
+    Raises:
+        DecodeError: ``data`` is not an array, or a row is broken; the message names the place (``$.data[0].amt``).
+
+    """
+    if not isinstance(data, list):
+        raise DecodeError(_wrong("$.data", "an array", data))
+    return tuple(_read_row(row, model, f"$.data[{index}]") for index, row in enumerate(data))
+
+
+def _read_row(row: object, model: type[M], path: str) -> M:
+    if not isinstance(row, dict):
+        raise DecodeError(_wrong(path, "an object", row))
+    try:
+        return _CONVERTER.structure(row, model)
+    except BaseValidationError as error:
+        message = "; ".join(_problems(error, path))
+    raise DecodeError(message)
+
+
+def _problems(error: BaseValidationError, path: str) -> Iterator[str]:
+    fields, others = error.group_exceptions() if isinstance(error, ClassValidationError) else ([], error.exceptions)
+    for problem, note in fields:
+        where = f"{path}.{wire_name(note.name)}"
+        yield f"{where} is missing" if isinstance(problem, KeyError) else f"{where} {problem}"
+    for other in others:
+        yield f"{path} {other}"
+
+
+def wire_name(field: str) -> str:
+    """Return OKX's spelling of a model's field: ``latest_interest_accrual`` is ``latestInterestAccrual``."""
+    first, *others = field.split("_")
+    return first + "".join(other.capitalize() for other in others)
+
+
+def _wrong(path: str, wanted: str, value: object) -> str:
+    return f"{path} must be {wanted}, not {_show(value)}"
+
+
+def _show(value: object) -> str:
+    if isinstance(value, str | int | float | bool | None):
+        shown = ascii(value) if not isinstance(value, int) or abs(value) < 10**_SHOWN else "a huge number"
+        return one_line(shown, _SHOWN)
+    return "an array" if isinstance(value, list) else "an object"
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    message = f"{name} is not a JSON number"
+    raise ValueError(message)
+
+
+def _read_str(value: object, _: object) -> str:
+    if not isinstance(value, str):
+        message = f"must be a string, not {_show(value)}"
+        raise ValueError(message)  # noqa: TRY004 - whatever is wrong with a value on the wire is a ValueError
+    if not value.isascii():
+        # A lone surrogate is valid in JSON's escapes and can be neither printed nor sent on.
+        value.encode()
+    return value
+
+
+def _read_decimal(value: object, _: object) -> Decimal:
+    if not isinstance(value, str) or len(value) > DIGITS_LIMIT or _DECIMAL.fullmatch(value) is None:
+        message = f"must be a string with a decimal number such as '0.5', not {_show(value)}"
+        raise ValueError(message)
+    return Decimal(value)
+
+
+def _read_decimal_or_blank(value: object, kind: object) -> Decimal:
+    return Decimal(0) if value == "" else _read_decimal(value, kind)
+
+
+def _renamed(model: type, **hooks: Callable[[object, object], object]) -> None:
+    """Teach the converter ``model``: OKX's spelling for each field, and ``hooks`` for the fields with a rule of their own."""
+    fields = {
+        field.name: override(rename=wire_name(field.name), struct_hook=hooks.get(field.name))
+        for field in attrs.fields(attrs.resolve_types(model))
+    }
+    _CONVERTER.register_structure_hook(model, make_dict_structure_fn(model, _CONVERTER, **fields))
+
+
+_CONVERTER: Final = Converter()
+_CONVERTER.register_structure_hook(str, _read_str)
+_CONVERTER.register_structure_hook(Decimal, _read_decimal)
+_renamed(
+    Balance,
+    latest_interest_accrual=_read_decimal_or_blank,
+    total_interest_accrual=_read_decimal_or_blank,
+)
