@@ -33,8 +33,6 @@ class OKXError(Exception):
     Each attribute is `None` where it does not apply.
     """
 
-    #: What happened, in one line.
-    message: str
     #: OKX's error code, as text: ``"50113"``.
     code: str | None
     #: The HTTP status of the answer.
@@ -57,12 +55,16 @@ class OKXError(Exception):
         hint: str | None = None,
     ) -> None:
         super().__init__(message)
-        self.message = message
         self.code = code
         self.status = status
         self.endpoint = endpoint
         self.trace_id = trace_id
         self.hint = hint
+
+    @property
+    def message(self) -> str:
+        """What happened, in one line."""
+        return str(self.args[0])
 
     def __str__(self) -> str:
         """One line: what happened, where, and what to do."""
@@ -105,27 +107,27 @@ class AuthenticationError(APIError):
     """The key, the secret, the passphrase or the choice of demo or live is wrong. Do not repeat the call."""
 
 
-class PermissionDenied(APIError):  # noqa: N818 - the name is fixed by the design, and reads well in an except clause
+class PermissionDenied(APIError):
     """The key is right and may not do this: its permissions, its IP list, or the account. Do not repeat the call."""
 
 
-class ClockSkew(APIError):  # noqa: N818 - as above
+class ClockSkew(APIError):
     """The clock of this machine is more than 30 seconds away from OKX's."""
 
 
-class RateLimited(APIError):  # noqa: N818 - as above
+class RateLimited(APIError):
     """OKX counted too many calls, ten times in a row or until ``max_wait`` was over."""
 
 
-class Unavailable(APIError):  # noqa: N818 - as above
+class Unavailable(APIError):
     """OKX is busy, down or under maintenance. The same call may work later."""
 
 
-class Rejected(APIError):  # noqa: N818 - as above
+class Rejected(APIError):
     """OKX understood the call and refuses it. The same call will be refused again."""
 
 
-class OutcomeUnknown(OKXError):  # noqa: N818 - as above
+class OutcomeUnknown(OKXError):
     """A write was sent and no answer says whether it happened. Look it up before you send it again."""
 
 
@@ -137,7 +139,9 @@ class CodeRule:
     hint: str | None = None
 
 
-_REGIONS: Final = "Region.GLOBAL (https://openapi.okx.com), Region.US (https://us.okx.com), Region.EEA (https://eea.okx.com)"
+_REGIONS: Final = (
+    "Region.GLOBAL (https://openapi.okx.com), Region.US (https://us.okx.com), Region.EEA (https://eea.okx.com)"
+)
 
 #: The codes that are not `Rejected`, and those that deserve a hint.
 #: https://www.okx.com/docs-v5/en/#error-code
@@ -229,7 +233,9 @@ def _rule_by_status(status: int, *, coded: bool) -> CodeRule:
     if status == 429:
         return CodeRule(RateLimited, "OKX or the network in front of it asks for fewer calls.")
     if 300 <= status < 400:
-        return CodeRule(Rejected, "Redirects are not followed, because they would carry signatures away: check base_url.")
+        return CodeRule(
+            Rejected, "Redirects are not followed, because they would carry signatures away: check base_url."
+        )
     if status == 403:
         return CodeRule(Rejected, "The network in front of OKX refuses this machine: check its country, proxy and IP.")
     return CodeRule(Rejected)

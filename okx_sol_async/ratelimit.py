@@ -13,9 +13,8 @@ import math
 import threading
 from bisect import insort
 from collections import OrderedDict
-from collections.abc import Hashable
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, Self
 from weakref import WeakValueDictionary
 
 import attrs
@@ -24,6 +23,7 @@ from aiolimiter import AsyncLimiter
 from okx_sol_async.errors import ConfigurationError, Timeout
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
     from types import TracebackType
 
 #: Clocks of two machines run at different speeds while they are being corrected: by 0.5 ms in a second each.
@@ -70,13 +70,13 @@ class RateLimit:
     scope: Scope
 
     def __attrs_post_init__(self) -> None:
-        if not isinstance(self.requests, int) or isinstance(self.requests, bool) or self.requests < 1:
+        if type(self.requests) is not int or self.requests < 1:
             message = f"requests must be a whole number from 1 on, not {self.requests!r}"
             raise ConfigurationError(message)
-        if not isinstance(self.seconds, int | float) or not 0 < self.seconds < math.inf:
+        if type(self.seconds) not in {int, float} or not 0 < self.seconds < math.inf:
             message = f"seconds must be a finite number above 0, not {self.seconds!r}"
             raise ConfigurationError(message)
-        if not isinstance(self.scope, Scope):
+        if type(self.scope) is not Scope:
             message = f"scope must be Scope.USER or Scope.IP, not {self.scope!r}"
             raise ConfigurationError(message)
 
@@ -347,7 +347,7 @@ class TokenBucket:
                 return _Lease(self, loop, number, now)
         return await self._wait(loop, number, deadline)
 
-    async def __aenter__(self) -> TokenBucket:
+    async def __aenter__(self) -> Self:
         """Wait for a lease."""
         lease = await self.acquire()
         if self._entered is None:
@@ -569,10 +569,9 @@ class TokenBucket:
         before = self._loop
         if before is not None:
             if not before.is_closed() and (before.is_running() or self._in_flight or self._waiting):
-                raise ConfigurationError(
-                    "this user's calls are already limited on another event loop that is still alive",
-                    hint="Use one event loop for all calls of one user, or asyncio.run_coroutine_threadsafe.",
-                )
+                message = "this user's calls are already limited on another event loop that is still alive"
+                hint = "Use one event loop for all calls of one user, or asyncio.run_coroutine_threadsafe."
+                raise ConfigurationError(message, hint=hint)
             self._bury_calls()
             ahead = loop.time() - before.time()
             self._cooling = [at + ahead for at in self._cooling]

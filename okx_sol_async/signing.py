@@ -65,7 +65,7 @@ class Credentials:
             # A traceback may be printed with the locals of its frames; this one must not hold the values then.
             api_key = secret_key = passphrase = ""
             raise ConfigurationError(problem)
-        self.__attrs_init__(api_key, secret_key, passphrase, user_id)  # type: ignore[attr-defined]
+        self.__attrs_init__(api_key, secret_key, passphrase, user_id)
 
     @classmethod
     def from_env(cls) -> Credentials:
@@ -94,9 +94,13 @@ class Credentials:
         return f"key:{hashlib.blake2b(self.api_key.encode(), digest_size=16).hexdigest()}"
 
     def redact(self, text: str) -> str:
-        """Return ``text`` without the secret and the passphrase, and with the key cut to its last four characters."""
+        """Return ``text`` without the secret and the passphrase, and with the key cut to its last four characters.
+
+        A value of less than four characters stays: it is in every text, and no secret.
+        """
         for value, shown in ((self.secret_key, "***"), (self.passphrase, "***"), (self.api_key, _tail(self.api_key))):
-            text = text.replace(value, shown).replace(json.dumps(value)[1:-1], shown)
+            if len(value) >= 4:
+                text = text.replace(value, shown).replace(json.dumps(value)[1:-1], shown)
         return text
 
     def __repr__(self) -> str:
@@ -152,6 +156,10 @@ def sign(timestamp: str, method: str, request_path: str, body: str | bytes, secr
     return b2a_base64(hmac.digest(secret.encode(), prehash, "sha256"), newline=False).decode()
 
 
+def _origin(url: str | URL) -> URL:
+    return URL(url).origin()
+
+
 def timestamp_of(seconds: float) -> str:
     """Return seconds since 1970 (UTC) as OKX writes them: ``2020-12-08T09:08:57.715Z``."""
     return f"{datetime.fromtimestamp(seconds, UTC).isoformat(timespec='milliseconds')[:-6]}Z"
@@ -180,7 +188,7 @@ class Signer:
     """
 
     credentials: Credentials
-    origin: URL = attrs.field(converter=lambda origin: URL(origin).origin())
+    origin: URL = attrs.field(converter=_origin)
     demo: bool = attrs.field(default=False, kw_only=True)
     now: Callable[[], float] = attrs.field(default=time.time, kw_only=True, repr=False)
 

@@ -17,11 +17,13 @@ import attrs
 from cattrs import BaseValidationError, ClassValidationError, Converter
 from cattrs.gen import make_dict_structure_fn, override
 
-from okx_sol_async.errors import DecodeError, one_line
+from okx_sol_async.errors import DecodeError, api_error, one_line
 from okx_sol_async.models import Balance
 
 M = TypeVar("M")
 
+#: The most bytes of an answer, after decompression. A full page of history has 20 kB.
+ANSWER_LIMIT: Final = 1024 * 1024
 #: Longer numbers are not money.
 DIGITS_LIMIT: Final = 256
 _DECIMAL: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?", re.ASCII)
@@ -44,13 +46,16 @@ def read_envelope(body: bytes) -> Envelope:
     """Read the envelope of an answer.
 
     Raises:
-        DecodeError: ``body`` is not JSON in UTF-8, not an object, or has no ``code``.
+        DecodeError: ``body`` is longer than `ANSWER_LIMIT`, not JSON in UTF-8, not an object, or has no ``code``.
 
     """
+    if len(body) > ANSWER_LIMIT:
+        message = f"the answer is longer than {ANSWER_LIMIT} bytes"
+        raise DecodeError(message)
     try:
         answer = json.loads(body.decode(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        message = f"the answer is not JSON: {one_line(str(error), _SHOWN)}"
+        message = f"the answer is not JSON: {one_line(f'{error}', _SHOWN)}"
         raise DecodeError(message) from None
     if not isinstance(answer, dict):
         raise DecodeError(_wrong("$", "an object", answer))
@@ -58,6 +63,37 @@ def read_envelope(body: bytes) -> Envelope:
     if isinstance(code, bool) or not isinstance(code, str | int):
         raise DecodeError(_wrong("$.code", "a string or a whole number", code))
     return Envelope(str(code), msg if isinstance(msg, str) else "", answer.get("data"))
+
+
+def read_answer(status: int, body: bytes) -> object:
+    """Return the ``data`` of a successful answer.
+
+    Args:
+        status: the HTTP status.
+        body: the content of the answer, at most one byte longer than `ANSWER_LIMIT`.
+
+    Raises:
+        APIError: OKX refused, with the class that its code asks for, or the HTTP status where there is no envelope.
+        DecodeError: the status says success and there is no envelope.
+
+    """
+    succeeded = 200 <= status < 300
+    try:
+        envelope = read_envelope(body)
+    except DecodeError as error:
+        if succeeded:
+            raise _with_excerpt(error, body) from None
+        raise api_error(status=status) from None
+    if envelope.code != "0":
+        raise api_error(status=status, code=envelope.code, msg=envelope.msg)
+    if not succeeded:
+        raise api_error(status=status, msg=envelope.msg)
+    return envelope.data
+
+
+def _with_excerpt(error: DecodeError, body: bytes) -> DecodeError:
+    excerpt = one_line(body[: 8 * _SHOWN].decode(errors="backslashreplace"), 2 * _SHOWN)
+    return DecodeError(f"{error.message}; the answer begins with {ascii(excerpt)}")
 
 
 def read_rows(data: object, model: type[M]) -> tuple[M, ...]:
@@ -102,7 +138,9 @@ def _wrong(path: str, wanted: str, value: object) -> str:
 
 
 def _show(value: object) -> str:
-    if isinstance(value, str | int | float | bool | None):
+    if value is None:
+        return "null"
+    if isinstance(value, str | int | float):
         shown = ascii(value) if not isinstance(value, int) or abs(value) < 10**_SHOWN else "a huge number"
         return one_line(shown, _SHOWN)
     return "an array" if isinstance(value, list) else "an object"
@@ -134,13 +172,14 @@ def _read_decimal_or_blank(value: object, kind: object) -> Decimal:
     return Decimal(0) if value == "" else _read_decimal(value, kind)
 
 
-def _renamed(model: type, **hooks: Callable[[object, object], object]) -> None:
+def _renamed(model: type[M], **hooks: Callable[[object, object], object]) -> None:
     """Teach the converter ``model``: OKX's spelling for each field, and ``hooks`` for the fields with a rule of their own."""
     fields = {
         field.name: override(rename=wire_name(field.name), struct_hook=hooks.get(field.name))
-        for field in attrs.fields(attrs.resolve_types(model))
+        for field in attrs.fields(model)  # type: ignore[arg-type] # each model is an attrs class
     }
-    _CONVERTER.register_structure_hook(model, make_dict_structure_fn(model, _CONVERTER, **fields))
+    read = make_dict_structure_fn(model, _CONVERTER, **fields)  # type: ignore[arg-type] # no field is named _cattrs_*
+    _CONVERTER.register_structure_hook(model, read)
 
 
 _CONVERTER: Final = Converter()
