@@ -301,7 +301,7 @@ class _Arrival:
     method: str
     #: Path and query, as they came.
     target: str
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = attrs.field(repr=False)
     body: bytes
     ip: str
     #: The loop's time, in seconds.
@@ -405,7 +405,7 @@ class Emulator:
 
     """
 
-    def __init__(  # noqa: PLR0913 - each is a setting of its own, by name
+    def __init__(
         self,
         *,
         window: Window = "sliding",
@@ -604,7 +604,11 @@ class Emulator:
     async def _handle(self, request: web.BaseRequest) -> web.Response:
         self._in_flight.add(request.task)
         try:
-            body = await request.read()
+            try:
+                body = await request.read()
+            except ConnectionError:
+                # The client hung up; nobody reads this.
+                return web.Response(status=400)
             await self._travel()
             arrival = _Arrival(
                 method=request.method,

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from okx_sol_async.ratelimit import Bucket, Lease, Limiter
     from okx_sol_async.signing import Credentials
 
-    _Middlewares = tuple[ClientMiddlewareType, ...]
-
 R = TypeVar("R")
 
 #: The most seconds for a free connection and for connecting together, so that no signature is older when it is sent.
@@ -207,11 +205,12 @@ class Session:
 
         """
         http = self._open()
-        throttle = _Throttle(self, self._bucket(endpoint, credentials))
-        middlewares: _Middlewares = (*self._middlewares, throttle, *self._signer(endpoint, credentials))
+        throttle = _Throttle(self, self._bucket(endpoint, credentials), self._signer(endpoint, credentials))
         self._calls.add(throttle)
         try:
-            outcome = await self._send_until_counted(http, endpoint, throttle, middlewares)
+            outcome = await self._send(http, endpoint, throttle)
+            if isinstance(outcome, RateLimited):
+                outcome = await self._send_until_counted(http, endpoint, throttle, outcome)
         finally:
             self._calls.discard(throttle)
             if self._last_call_ended is not None and not self._calls:
@@ -251,37 +250,37 @@ class Session:
         key = BucketKey(self._origin_text, self._demo, owner, endpoint.method, endpoint.path)
         return self._limiter.bucket(key, endpoint.limit)
 
-    def _signer(self, endpoint: Endpoint[R], credentials: Credentials | None) -> tuple[Signer, ...]:
+    def _signer(self, endpoint: Endpoint[R], credentials: Credentials | None) -> Signer | None:
         if not endpoint.signed or credentials is None:
-            return ()
-        return (Signer(credentials, self._origin, demo=self._demo),)
+            return None
+        return Signer(credentials, self._origin, demo=self._demo)
 
     async def _send_until_counted(
         self,
         http: aiohttp.ClientSession,
         endpoint: Endpoint[R],
         throttle: _Throttle,
-        middlewares: _Middlewares,
+        refusal: RateLimited,
     ) -> R | OKXError:
-        """Send a call, and again as long as OKX refuses to count it."""
-        outcome = await self._send(http, endpoint, throttle, middlewares)
+        """Send a call that OKX refused to count, from the front of the queue, until it is counted."""
         for _ in range(REFUSALS - 1):
-            if not isinstance(outcome, RateLimited) or throttle.lease is None:
-                return outcome
-            refusal = outcome
+            if throttle.lease is None:
+                break
             throttle.refused()
-            outcome = await self._send(http, endpoint, throttle, middlewares)
+            outcome = await self._send(http, endpoint, throttle)
             if isinstance(outcome, Timeout) and throttle.lease is None:
                 # It is OKX's refusal that made the call wait for longer than max_wait.
-                return refusal
-        return outcome
+                break
+            if not isinstance(outcome, RateLimited):
+                return outcome
+            refusal = outcome
+        return refusal
 
     async def _send(
         self,
         http: aiohttp.ClientSession,
         endpoint: Endpoint[R],
         throttle: _Throttle,
-        middlewares: _Middlewares,
     ) -> R | OKXError:
         """Send a call once and read the answer. Failures are returned, so that the caller raises them.
 
@@ -297,7 +296,7 @@ class Session:
                     allow_redirects=False,
                     raise_for_status=False,
                     timeout=self._client_timeout,
-                    middlewares=middlewares,
+                    middlewares=(*self._middlewares, throttle),
                 ) as response:
                     body = await _read(response)
         except OKXError as error:
@@ -326,13 +325,14 @@ class Session:
 
 
 class _Throttle:
-    """The middleware of one call: it waits for the bucket each time the call is sent, also when aiohttp does so."""
+    """The middleware of one call, around the signer: each time the call is sent, also by aiohttp alone, it waits first."""
 
-    __slots__ = ("_bucket", "_session", "_waited", "clock", "lease")
+    __slots__ = ("_bucket", "_session", "_signer", "_waited", "clock", "lease")
 
-    def __init__(self, session: Session, bucket: Bucket) -> None:
+    def __init__(self, session: Session, bucket: Bucket, signer: Signer | None) -> None:
         self._session = session
         self._bucket = bucket
+        self._signer = signer
         self._waited = 0.0
         #: Ends the attempt; set by whoever sends it, and running only while the call is on the wire.
         self.clock: asyncio.Timeout
@@ -340,11 +340,9 @@ class _Throttle:
         self.lease: Lease | None = None
 
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-        self.clock.reschedule(None)
-        self.lease = None
         lease = await self._acquire()
         try:
-            response = await handler(request)
+            response = await (handler(request) if self._signer is None else self._signer(request, handler))
         except BaseException:
             self._bucket = lease.abandoned() or self._bucket
             raise
@@ -353,6 +351,9 @@ class _Throttle:
 
     async def _acquire(self) -> Lease:
         session = self._session
+        if self.lease is not None:
+            self.lease = None
+            self.clock.reschedule(None)
         loop = asyncio.get_running_loop()
         began = loop.time()
         max_wait = session._max_wait

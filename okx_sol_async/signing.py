@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import attrs
+from multidict import istr
 from yarl import URL
 
 from okx_sol_async.errors import ConfigurationError
@@ -131,6 +132,14 @@ def _tail(api_key: str) -> str:
     return f"…{api_key[-4:]}" if len(api_key) > 4 else "…"
 
 
+# aiohttp's own kind of header name: it is folded to lower case once.
+_KEY: Final = istr("OK-ACCESS-KEY")
+_SIGN: Final = istr("OK-ACCESS-SIGN")
+_TIMESTAMP: Final = istr("OK-ACCESS-TIMESTAMP")
+_PASSPHRASE: Final = istr("OK-ACCESS-PASSPHRASE")
+_SIMULATED: Final = istr("x-simulated-trading")
+
+
 class SecretHeader(str):
     """A header's value that is sent as it is and shows as ``'***'`` in the repr of whatever holds it."""
 
@@ -153,11 +162,11 @@ def sign(timestamp: str, method: str, request_path: str, body: str | bytes, secr
     """
     content = body.encode() if isinstance(body, str) else body
     prehash = f"{timestamp}{method.upper()}{request_path}".encode() + content
-    return b2a_base64(hmac.digest(secret.encode(), prehash, "sha256"), newline=False).decode()
+    return b2a_base64(hmac.new(secret.encode(), prehash, "sha256").digest(), newline=False).decode()
 
 
 def _origin(url: str | URL) -> URL:
-    return URL(url).origin()
+    return url.origin() if isinstance(url, URL) else URL(url).origin()
 
 
 def timestamp_of(seconds: float) -> str:
@@ -209,9 +218,9 @@ class Signer:
             sign(timestamp, request.method, request.url.raw_path_qs, content, credentials.secret_key)
         )
         headers = request.headers
-        headers["OK-ACCESS-KEY"] = SecretHeader(credentials.api_key)
-        headers["OK-ACCESS-SIGN"] = signature
-        headers["OK-ACCESS-TIMESTAMP"] = timestamp
-        headers["OK-ACCESS-PASSPHRASE"] = SecretHeader(credentials.passphrase)
+        headers[_KEY] = SecretHeader(credentials.api_key)
+        headers[_SIGN] = signature
+        headers[_TIMESTAMP] = timestamp
+        headers[_PASSPHRASE] = SecretHeader(credentials.passphrase)
         if self.demo:
-            headers["x-simulated-trading"] = "1"
+            headers[_SIMULATED] = "1"

@@ -53,7 +53,7 @@ def read_envelope(body: bytes) -> Envelope:
         message = f"the answer is longer than {ANSWER_LIMIT} bytes"
         raise DecodeError(message)
     try:
-        answer = json.loads(body.decode(), parse_constant=_refuse_constant)
+        answer = _JSON.decode(body.decode())
     except (ValueError, RecursionError) as error:
         message = f"the answer is not JSON: {one_line(f'{error}', _SHOWN)}"
         raise DecodeError(message) from None
@@ -149,6 +149,9 @@ def _show(value: object) -> str:
 def _refuse_constant(name: str) -> NoReturn:
     message = f"{name} is not a JSON number"
     raise ValueError(message)
+
+
+_JSON: Final = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def _read_str(value: object, _: object) -> str:
