@@ -61,9 +61,9 @@ DEFAULT_BALANCE: Final = Balance(
 _HOST: Final = "127.0.0.1"
 # Thousands of users may connect at once; a full queue of connections would delay them by a second.
 _BACKLOG: Final = 4096
-# The handlers are cancelled before; what is left is a request that began at the very moment of closing.
-_SHUTDOWN_TIMEOUT: Final = 0.1
-_TIMESTAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
+# Seconds until requests on their way are cut off, however long their delay; aiohttp takes 0 for endless.
+_SHUTDOWN_TIMEOUT: Final = 0.01
+_TIMESTAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 # A token may miss a rounding error after it was refilled in steps.
 _ROUNDING: Final = 1e-9
 
@@ -579,11 +579,9 @@ class Emulator:
         runner, self._runner = self._runner, None
         if runner is None:
             return
-        # A request on its way would otherwise be waited for, however long its delay.
         in_flight = set(self._in_flight)
-        for task in in_flight:
-            task.cancel()
         await runner.cleanup()
+        # aiohttp cancels them and does not see to it that they end.
         in_flight |= self._in_flight
         if in_flight:
             await asyncio.wait(in_flight)

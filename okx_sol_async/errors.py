@@ -66,8 +66,9 @@ class OKXError(Exception):
         """What happened, in one line."""
         return str(self.args[0])
 
-    def __str__(self) -> str:
-        """One line: what happened, where, and what to do."""
+    @property
+    def summary(self) -> str:
+        """What happened and where, in one line."""
         details = ", ".join(
             text
             for text, known in (
@@ -78,9 +79,11 @@ class OKXError(Exception):
             )
             if known is not None
         )
-        where = f" ({details})" if details else ""
-        what_to_do = f". {self.hint}" if self.hint else ""
-        return f"{self.message}{where}{what_to_do}"
+        return f"{self.message} ({details})" if details else self.message
+
+    def __str__(self) -> str:
+        """Return one line: what happened, where, and what to do."""
+        return f"{self.summary}. {self.hint}" if self.hint else self.summary
 
 
 class ConfigurationError(OKXError, ValueError):

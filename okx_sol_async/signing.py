@@ -63,8 +63,8 @@ class Credentials:
             or _label_problem(user_id)
         )
         if problem is not None:
-            # A traceback may be printed with the locals of its frames; this one must not hold the values then.
-            api_key = secret_key = passphrase = ""
+            # A traceback may be printed with the locals of its frames; this one holds none of the values then.
+            del self, api_key, secret_key, passphrase
             raise ConfigurationError(problem)
         self.__attrs_init__(api_key, secret_key, passphrase, user_id)
 

@@ -1,0 +1,19 @@
+"""What ``okx-sol`` and ``python -m okx_sol_async`` start."""
+
+import sys
+
+
+def main() -> None:
+    """Run the command line, or say what it needs."""
+    try:
+        from okx_sol_async.cli import run  # noqa: PLC0415 - what it imports is an extra
+    except ModuleNotFoundError as error:
+        if error.name not in {"cyclopts", "rich"}:
+            raise
+        sys.stderr.write("okx-sol: the command line is an extra\nInstall it: pip install 'okx-sol-async[cli]'\n")
+        sys.exit(2)
+    sys.exit(run())
+
+
+if __name__ == "__main__":
+    main()
