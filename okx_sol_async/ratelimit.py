@@ -15,7 +15,6 @@ from bisect import insort
 from collections import OrderedDict
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, Self
-from weakref import WeakValueDictionary
 
 import attrs
 from aiolimiter import AsyncLimiter
@@ -244,9 +243,12 @@ class _Place:
         self._bucket = bucket
         self._number = number
 
-    async def acquire(self, deadline: float | None = None) -> _Lease:
-        loop = self._bucket._enter()
-        return await self._bucket._wait(loop, self._number, deadline)
+    async def acquire(self, deadline: float | None = None) -> Lease:
+        bucket = self._bucket
+        if bucket._let_go_by is not None:
+            # By now nobody is left who could be overtaken.
+            return await bucket.acquire(deadline)
+        return await bucket._wait(bucket._enter(), self._number, deadline)
 
 
 class TokenBucket:
@@ -276,11 +278,11 @@ class TokenBucket:
     """
 
     __slots__ = (
-        "__weakref__",
         "_cooling",
         "_entered",
         "_hold",
         "_in_flight",
+        "_let_go_by",
         "_longest",
         "_loop",
         "_next_number",
@@ -314,6 +316,8 @@ class TokenBucket:
         self._timer: asyncio.TimerHandle | None = None
         self._push_back: _PushBack | None = None
         self._entered: dict[asyncio.Task[object] | None, list[_Lease]] | None = None
+        # The limiter that has let this bucket go because it was idle, and the key it had there.
+        self._let_go_by: tuple[LocalLimiter, Hashable] | None = None
 
     def __repr__(self) -> str:
         limit = self.limit
@@ -333,6 +337,10 @@ class TokenBucket:
             ConfigurationError: another event loop that is still alive uses this bucket.
 
         """
+        if self._let_go_by is not None:
+            bucket = self._come_back(*self._let_go_by)
+            if bucket is not self:
+                return await bucket.acquire(deadline)
         loop = self._enter()
         number = self._next_number
         self._next_number = number + 1
@@ -589,6 +597,13 @@ class TokenBucket:
         self._waiting = self._timer = self._entered = None
         self._returning = []
 
+    def _come_back(self, limiter: LocalLimiter, key: Hashable) -> TokenBucket:
+        """Return the bucket that the limiter has for the key now: this one, if it has no newer one."""
+        bucket = limiter._take_back(key, self)
+        if bucket is self:
+            self._let_go_by = None
+        return bucket
+
     def _is_idle(self) -> bool:
         """Tell whether a new bucket would do the same as this one."""
         if self._loop is None:
@@ -598,7 +613,7 @@ class TokenBucket:
         if self._in_flight or self._waiting:
             return False
         now = self._loop.time()
-        return self._current_push_back(now) is None and all(at <= now for at in self._cooling)
+        return self._current_push_back(now) is None and max(self._cooling, default=now) <= now
 
 
 def _give_up(turn: asyncio.Future[bool]) -> None:
@@ -614,15 +629,15 @@ def _no_turn(ahead: int) -> Timeout:
 class LocalLimiter:
     """The buckets of one process.
 
-    A bucket is kept for as long as its history matters, or somebody holds it, and then let go, so a service may see
-    any number of users. It may be used from several event loops as long as each user is on one of them.
+    A bucket is kept for as long as its history matters and then let go, so a service may see any number of users.
+    Whoever still holds one that was let go is led to the one of its key. A limiter may be used from several event
+    loops as long as each user is on one of them.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._live: WeakValueDictionary[Hashable, TokenBucket] = WeakValueDictionary()
-        # Those whose history may matter, the one that was asked for longest ago first.
-        self._recent: OrderedDict[Hashable, TokenBucket] = OrderedDict()
+        # The one that was asked for longest ago first.
+        self._buckets: OrderedDict[Hashable, TokenBucket] = OrderedDict()
         self._longest = LongestAnswer()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_loop: asyncio.AbstractEventLoop | None = None
@@ -632,7 +647,7 @@ class LocalLimiter:
 
     def __len__(self) -> int:
         """How many buckets are alive."""
-        return len(self._live)
+        return len(self._buckets)
 
     def bucket(self, key: Hashable, limit: RateLimit) -> TokenBucket:
         """Return the one bucket of ``key``, made for ``limit`` if there is none yet.
@@ -642,14 +657,11 @@ class LocalLimiter:
 
         """
         with self._lock:
-            bucket = self._recent.get(key)
+            bucket = self._buckets.get(key)
             if bucket is None:
-                bucket = self._live.get(key)
-                if bucket is None:
-                    bucket = self._live[key] = TokenBucket(limit, _longest=self._longest)
-                self._recent[key] = bucket
+                bucket = self._buckets[key] = TokenBucket(limit, _longest=self._longest)
             else:
-                self._recent.move_to_end(key)
+                self._buckets.move_to_end(key)
         if bucket.limit != limit:
             message = f"these calls are already limited to {bucket.limit}, so they cannot be to {limit} as well"
             raise ConfigurationError(message, hint="Give one user and endpoint the same RateLimit everywhere.")
@@ -668,22 +680,25 @@ class LocalLimiter:
     def _sweep(self) -> None:
         """Let go of idle buckets, a few at a time."""
         with self._lock:
-            looked_at = min(SWEEP_SIZE, len(self._recent))
-            dropped = sum(self._drop_if_idle(*self._recent.popitem(last=False)) for _ in range(looked_at))
+            looked_at = min(SWEEP_SIZE, len(self._buckets))
+            dropped = sum(self._drop_if_idle(*self._buckets.popitem(last=False)) for _ in range(looked_at))
             self._timer = None
-            if not self._recent:
+            if not self._buckets:
                 # A dict that has held many keys keeps their room until it goes.
-                self._recent = OrderedDict()
-                if not self._live:
-                    self._live = WeakValueDictionary()
+                self._buckets = OrderedDict()
                 return
         self._sweep_later(0 if dropped == SWEEP_SIZE else SWEEP_EVERY)
 
     def _drop_if_idle(self, key: Hashable, bucket: TokenBucket) -> bool:
         if bucket._is_idle():
+            bucket._let_go_by = (self, key)
             return True
-        self._recent[key] = bucket
+        self._buckets[key] = bucket
         return False
+
+    def _take_back(self, key: Hashable, bucket: TokenBucket) -> TokenBucket:
+        with self._lock:
+            return self._buckets.setdefault(key, bucket)
 
 
 #: The limiter of every `Session` that is given no other: so a new client finds the bucket that the last one left.

@@ -1,8 +1,4 @@
-"""The session: it owns the connections, and every call of a whole service goes through it.
-
-The layers of a call, from the outside in: your own middlewares, the wait for the bucket, the signature, the wire.
-Whatever is sent, and sent again, goes through all of them, so it has a lease of its own and a fresh signature.
-"""
+"""The session: what all calls of a service share: the connections, the limits, and where they go."""
 
 from __future__ import annotations
 
@@ -12,38 +8,32 @@ import ipaddress
 import math
 import os
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import aiohttp
 from yarl import URL
 
-from okx_sol_async.errors import ConfigurationError, OKXError, RateLimited, Timeout, TransportError, one_line
-from okx_sol_async.ratelimit import PROCESS_LIMITER, BucketKey, Scope
-from okx_sol_async.signing import Signer
+from okx_sol_async.call import Call, Deadlines, Route
+from okx_sol_async.errors import ConfigurationError
+from okx_sol_async.ratelimit import PROCESS_LIMITER
 from okx_sol_async.version import __version__
-from okx_sol_async.wire import ANSWER_LIMIT, read_answer
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from aiohttp import ClientHandlerType, ClientMiddlewareType, ClientRequest, ClientResponse
+    from aiohttp import ClientMiddlewareType
 
     from okx_sol_async.endpoints import Endpoint
-    from okx_sol_async.ratelimit import Bucket, Lease, Limiter
+    from okx_sol_async.ratelimit import Limiter
     from okx_sol_async.signing import Credentials
 
 R = TypeVar("R")
 
-#: The most seconds for a free connection and for connecting together, so that no signature is older when it is sent.
-CONNECT_TIMEOUT: Final = 5.0
 #: The most connections of a session of our own.
 CONNECTIONS: Final = 256
-#: So often a call may be refused with 50011 before its caller is told.
-REFUSALS: Final = 10
 #: How long closing waits for the calls that it ends, in seconds.
 CLOSING_TIMEOUT: Final = 1.0
 USER_AGENT: Final = f"okx-sol-async/{__version__}"
-_TRACE_HEADERS: Final = ("x-trace-id", "x-request-id", "traceid")
 _YES: Final = {"1", "true", "yes", "on"}
 _NO: Final = {"", "0", "false", "no", "off"}
 
@@ -112,21 +102,21 @@ class Session:
         if type(attempts) is not int or attempts < 1:
             message = f"attempts must be a whole number from 1 on, not {attempts!r}"
             raise ConfigurationError(message)
-        self._origin = URL(region.value) if base_url is None else _checked_origin(base_url)
-        self._origin_text = str(self._origin)
-        self._demo = bool(demo)
+        origin = URL(region.value) if base_url is None else _checked_origin(base_url)
+        self._route = Route(
+            origin=origin,
+            demo=bool(demo),
+            # A session of our own sends it anyway.
+            headers=None if http is None else {"User-Agent": USER_AGENT},
+            middlewares=tuple(middlewares),
+            deadlines=Deadlines(float(timeout)),
+            max_wait=max_wait,
+        )
         self._borrowed = http
         self._http: aiohttp.ClientSession | None = None
-        self._headers = None if http is None else {"User-Agent": USER_AGENT}
-        self._middlewares = tuple(middlewares)
         self._limiter: Limiter = PROCESS_LIMITER if limiter is None else limiter
-        self._timeout = float(timeout)
-        self._max_wait = max_wait
-        self._attempts = attempts
-        self._client_timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT)
-        self._urls: dict[str, URL] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._calls: set[_Throttle] = set()
+        self._calls: set[Call[Any]] = set()
         self._last_call_ended: asyncio.Event | None = None
         self._closed = False
 
@@ -155,9 +145,9 @@ class Session:
         return cls(region=region or Region.GLOBAL, base_url=base_url, demo=_demo_from_env() if demo is None else demo)
 
     def __repr__(self) -> str:
-        demo = ", demo" if self._demo else ""
+        demo = ", demo" if self._route.demo else ""
         state = "closed" if self._closed else f"{len(self._calls)} calls in flight"
-        return f"<Session {self._origin_text}{demo}, {state}>"
+        return f"<Session {self._route.origin}{demo}, {state}>"
 
     async def __aenter__(self) -> Self:
         """Return the session itself."""
@@ -185,6 +175,7 @@ class Session:
             except TimeoutError:
                 # A middleware of the caller's holds a call back; it ends when its connection is closed.
                 pass
+        self._route.deadlines.close()
         http, self._http = self._http, None
         if http is not None:
             await http.close()
@@ -205,19 +196,14 @@ class Session:
 
         """
         http = self._open()
-        throttle = _Throttle(self, self._bucket(endpoint, credentials), self._signer(endpoint, credentials))
-        self._calls.add(throttle)
+        call = Call(self._route, http, endpoint, credentials, self._limiter)
+        self._calls.add(call)
         try:
-            outcome = await self._send(http, endpoint, throttle)
-            if isinstance(outcome, RateLimited):
-                outcome = await self._send_until_counted(http, endpoint, throttle, outcome)
+            return await call.run()
         finally:
-            self._calls.discard(throttle)
+            self._calls.discard(call)
             if self._last_call_ended is not None and not self._calls:
                 self._last_call_ended.set()
-        if isinstance(outcome, OKXError):
-            raise _explained(outcome, endpoint, credentials)
-        return outcome
 
     def _open(self) -> aiohttp.ClientSession:
         loop = asyncio.get_running_loop()
@@ -240,196 +226,6 @@ class Session:
             message = "the aiohttp session that was passed as http is closed"
             raise ConfigurationError(message, hint="Keep it open for as long as this session is used.")
         return http
-
-    def _bucket(self, endpoint: Endpoint[R], credentials: Credentials | None) -> Bucket:
-        if endpoint.signed and credentials is None:
-            message = f"{endpoint} needs credentials"
-            raise ConfigurationError(message, hint="Pass the credentials of the user, or use SolStaking.")
-        counted_by_user = endpoint.limit.scope is Scope.USER and credentials is not None
-        owner = credentials.owner if counted_by_user and credentials is not None else None
-        key = BucketKey(self._origin_text, self._demo, owner, endpoint.method, endpoint.path)
-        return self._limiter.bucket(key, endpoint.limit)
-
-    def _signer(self, endpoint: Endpoint[R], credentials: Credentials | None) -> Signer | None:
-        if not endpoint.signed or credentials is None:
-            return None
-        return Signer(credentials, self._origin, demo=self._demo)
-
-    async def _send_until_counted(
-        self,
-        http: aiohttp.ClientSession,
-        endpoint: Endpoint[R],
-        throttle: _Throttle,
-        refusal: RateLimited,
-    ) -> R | OKXError:
-        """Send a call that OKX refused to count, from the front of the queue, until it is counted."""
-        for _ in range(REFUSALS - 1):
-            if throttle.lease is None:
-                break
-            throttle.refused()
-            outcome = await self._send(http, endpoint, throttle)
-            if isinstance(outcome, Timeout) and throttle.lease is None:
-                # It is OKX's refusal that made the call wait for longer than max_wait.
-                break
-            if not isinstance(outcome, RateLimited):
-                return outcome
-            refusal = outcome
-        return refusal
-
-    async def _send(
-        self,
-        http: aiohttp.ClientSession,
-        endpoint: Endpoint[R],
-        throttle: _Throttle,
-    ) -> R | OKXError:
-        """Send a call once and read the answer. Failures are returned, so that the caller raises them.
-
-        The frames of aiohttp, and the answer itself, may hold what must not be shown; a traceback that starts at
-        the caller holds neither.
-        """
-        try:
-            async with asyncio.timeout(None) as throttle.clock:
-                async with http.request(
-                    endpoint.method,
-                    self._url(endpoint.path),
-                    headers=self._headers,
-                    allow_redirects=False,
-                    raise_for_status=False,
-                    timeout=self._client_timeout,
-                    middlewares=(*self._middlewares, throttle),
-                ) as response:
-                    body = await _read(response)
-        except OKXError as error:
-            return _bare(error)
-        except (TimeoutError, aiohttp.ClientError, RuntimeError) as error:
-            if self._closed or http.closed:
-                return _closed_meanwhile()
-            if isinstance(error, RuntimeError):
-                raise
-            return self._timed_out(error) if isinstance(error, TimeoutError) else _no_answer(error)
-        return _read_outcome(endpoint, response, body)
-
-    def _url(self, path: str) -> URL:
-        url = self._urls.get(path)
-        if url is None:
-            url = self._urls[path] = self._origin.join(URL(path, encoded=True))
-        return url
-
-    def _timed_out(self, error: TimeoutError) -> Timeout:
-        if isinstance(error, aiohttp.ConnectionTimeoutError):
-            message = (
-                f"no connection within {CONNECT_TIMEOUT:g} s: the host does not answer, or all connections are busy"
-            )
-            return Timeout(message, hint="Check the network and base_url.")
-        return Timeout(f"no whole answer within {self._timeout:g} s (timeout)", hint="Try again, or allow more.")
-
-
-class _Throttle:
-    """The middleware of one call, around the signer: each time the call is sent, also by aiohttp alone, it waits first."""
-
-    __slots__ = ("_bucket", "_session", "_signer", "_waited", "clock", "lease")
-
-    def __init__(self, session: Session, bucket: Bucket, signer: Signer | None) -> None:
-        self._session = session
-        self._bucket = bucket
-        self._signer = signer
-        self._waited = 0.0
-        #: Ends the attempt; set by whoever sends it, and running only while the call is on the wire.
-        self.clock: asyncio.Timeout
-        #: The lease of what was sent last, `None` while waiting for one.
-        self.lease: Lease | None = None
-
-    async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-        lease = await self._acquire()
-        try:
-            response = await (handler(request) if self._signer is None else self._signer(request, handler))
-        except BaseException:
-            self._bucket = lease.abandoned() or self._bucket
-            raise
-        lease.answered()
-        return response
-
-    async def _acquire(self) -> Lease:
-        session = self._session
-        if self.lease is not None:
-            self.lease = None
-            self.clock.reschedule(None)
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        max_wait = session._max_wait
-        self.lease = lease = await self._bucket.acquire(
-            None if max_wait is None else began + max(max_wait - self._waited, 0.0)
-        )
-        now = loop.time()
-        self._waited += now - began
-        if session._closed:
-            lease.answered()
-            raise _closed_meanwhile()
-        self.clock.reschedule(now + session._timeout)
-        return lease
-
-    def refused(self) -> None:
-        """Go back to the front of the queue, because OKX refused to count the call."""
-        if self.lease is not None:
-            self._bucket = self.lease.refused() or self._bucket
-
-    def stop(self) -> None:
-        """End the call, wherever it is."""
-        if not self.clock.expired():
-            self.clock.reschedule(0.0)
-
-
-async def _read(response: ClientResponse) -> bytes:
-    """Read an answer, and no more than one byte above the limit of it."""
-    chunks: list[bytes] = []
-    room = ANSWER_LIMIT + 1
-    while room > 0 and (chunk := await response.content.readany()):
-        chunks.append(chunk[:room])
-        room -= len(chunk)
-    if room <= 0:
-        response.close()
-    return b"".join(chunks)
-
-
-def _read_outcome(endpoint: Endpoint[R], response: ClientResponse, body: bytes) -> R | OKXError:
-    try:
-        return endpoint.decode(read_answer(response.status, body))
-    except OKXError as error:
-        error.status = response.status
-        error.trace_id = _trace_id(response)
-        return _bare(error)
-
-
-def _trace_id(response: ClientResponse) -> str | None:
-    found = (response.headers.get(name) for name in _TRACE_HEADERS)
-    return next((one_line(value, 64) for value in found if value), None)
-
-
-def _no_answer(error: aiohttp.ClientError) -> TransportError:
-    text = one_line(str(error)) or type(error).__name__
-    return TransportError(f"no whole answer came: {text}", hint="Check the network and base_url.")
-
-
-def _closed_meanwhile() -> ConfigurationError:
-    return ConfigurationError(
-        "the session was closed while the call was under way", hint="Close it after the last call."
-    )
-
-
-def _bare(error: OKXError) -> OKXError:
-    error.__cause__ = error.__context__ = None
-    return error.with_traceback(None)
-
-
-def _explained(error: OKXError, endpoint: Endpoint[R], credentials: Credentials | None) -> OKXError:
-    """Say of which call ``error`` speaks, and take out what a server may have echoed."""
-    if error.endpoint is None:
-        error.endpoint = str(endpoint)
-    if credentials is not None:
-        error.args = (credentials.redact(error.message),)
-        if error.trace_id is not None:
-            error.trace_id = credentials.redact(error.trace_id)
-    return error
 
 
 def _checked_origin(base_url: object) -> URL:

@@ -93,7 +93,7 @@ def read_answer(status: int, body: bytes) -> object:
 
 def _with_excerpt(error: DecodeError, body: bytes) -> DecodeError:
     excerpt = one_line(body[: 8 * _SHOWN].decode(errors="backslashreplace"), 2 * _SHOWN)
-    return DecodeError(f"{error.message}; the answer begins with {ascii(excerpt)}")
+    return DecodeError(f"{error.message}; the answer begins with {excerpt!a}")
 
 
 def read_rows(data: object, model: type[M]) -> tuple[M, ...]:

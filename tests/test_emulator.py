@@ -791,6 +791,7 @@ class TestServing:
         else:
             await exchange.__aexit__(None, None, None)
         took = time.perf_counter() - began
+        left = asyncio.all_tasks() - tasks - {*in_flight}
         ends = await asyncio.gather(*in_flight, return_exceptions=True)
         for writer in (idle, half_a_head, half_a_body):
             writer.close()
@@ -800,9 +801,22 @@ class TestServing:
 
         assert took < 1.0
         assert all(isinstance(end, aiohttp.ClientConnectionError) for end in ends)
-        assert tasks == asyncio.all_tasks()
+        assert not left
         assert threads == threading.active_count()
         assert 0 == exchange.count()
+
+    def test_shutdown_while_clients_connect(self, caplog: pytest.LogCaptureFixture) -> None:
+        """Closing right after clients connected fills no log and leaves nothing open."""
+        for _ in range(30):
+            with Emulator() as exchange:
+                port = URL(exchange.url).port
+                assert port is not None
+                connections = [socket.create_connection(("127.0.0.1", port)) for _ in range(20)]
+            for connection in connections:
+                connection.close()
+        gc.collect()
+
+        assert [] == caplog.record_tuples
 
     def test_a_client_that_hangs_up(self, caplog: pytest.LogCaptureFixture) -> None:
         """A client that goes away in the middle of its request disturbs nobody and fills no log."""

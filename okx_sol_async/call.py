@@ -1,0 +1,340 @@
+"""One call, from the queue to its outcome.
+
+The layers of a call, from the outside in: the middlewares of the session's user, the wait for a lease, the signature,
+the wire. Whatever is sent, and sent again, goes through all of them, so it has a lease of its own and a fresh signature.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+import aiohttp
+import attrs
+
+from okx_sol_async.errors import (
+    ConfigurationError,
+    DecodeError,
+    OKXError,
+    RateLimited,
+    Timeout,
+    TransportError,
+    one_line,
+)
+from okx_sol_async.ratelimit import BucketKey, Scope
+from okx_sol_async.signing import Signer
+from okx_sol_async.wire import ANSWER_LIMIT, read_answer
+
+if TYPE_CHECKING:
+    from aiohttp import ClientHandlerType, ClientMiddlewareType, ClientRequest, ClientResponse
+    from yarl import URL
+
+    from okx_sol_async.endpoints import Endpoint
+    from okx_sol_async.ratelimit import Bucket, Lease, Limiter
+    from okx_sol_async.signing import Credentials
+
+R = TypeVar("R")
+
+#: The most seconds for a free connection and for connecting together, so that no signature is older when it is sent.
+CONNECT_TIMEOUT: Final = 5.0
+#: So often a call may be refused with 50011 before its caller is told.
+REFUSALS: Final = 10
+_TRACE_HEADERS: Final = ("x-trace-id", "x-request-id", "traceid")
+# The time on the wire is counted here: aiohttp's `total` would count the wait for the bucket too.
+_CLIENT_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT)
+
+
+class Deadlines:
+    """Ends the attempts that are on the wire for too long, with one timer for all calls of a session.
+
+    All attempts have the same time, so the one that began first is due first. A timer for each attempt, as
+    `asyncio.timeout` sets, costs 5 % of a call.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        #: The seconds of each attempt.
+        self.timeout = timeout
+        self._due: dict[Call[Any], float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, call: Call[Any], loop: asyncio.AbstractEventLoop, now: float) -> None:
+        """Give ``call`` its time, from ``now`` on."""
+        self._due[call] = due = now + self.timeout
+        if self._timer is None:
+            self._timer = loop.call_at(due, self._on_timer, loop)
+
+    def end(self, call: Call[Any]) -> None:
+        """Forget ``call``, which is not on the wire any more."""
+        self._due.pop(call, None)
+
+    def close(self) -> None:
+        """Cancel the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _on_timer(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        now = loop.time()
+        while self._due:
+            call, due = next(iter(self._due.items()))
+            if due > now:
+                self._timer = loop.call_at(due, self._on_timer, loop)
+                return
+            del self._due[call]
+            call.expire()
+
+
+@attrs.frozen(eq=False)
+class Route:
+    """Where the calls of a session go, and how."""
+
+    origin: URL
+    demo: bool
+    headers: dict[str, str] | None
+    middlewares: tuple[ClientMiddlewareType, ...]
+    deadlines: Deadlines
+    max_wait: float | None
+    origin_text: str = attrs.field(init=False, default=attrs.Factory(lambda self: str(self.origin), takes_self=True))
+    _urls: dict[str, URL] = attrs.field(init=False, factory=dict)
+
+    def url(self, path: str) -> URL:
+        """Return the whole URL of one of OKX's paths, as it is sent."""
+        url = self._urls.get(path)
+        if url is None:
+            url = self._urls[path] = self.origin.with_path(path, encoded=True)
+        return url
+
+
+class Call(Generic[R]):
+    """One call of an endpoint. As a middleware, it waits for a lease each time the call is sent, also by aiohttp alone.
+
+    Failures travel as values until `run` raises them: the frames of aiohttp, and the answer itself, may hold what
+    must not be shown, and a traceback that begins here holds neither.
+    """
+
+    __slots__ = (
+        "_bucket",
+        "_credentials",
+        "_endpoint",
+        "_expired",
+        "_http",
+        "_lease",
+        "_route",
+        "_stopped",
+        "_task",
+        "_waited",
+    )
+
+    def __init__(
+        self,
+        route: Route,
+        http: aiohttp.ClientSession,
+        endpoint: Endpoint[R],
+        credentials: Credentials | None,
+        limiter: Limiter,
+    ) -> None:
+        if endpoint.signed and credentials is None:
+            message = f"{endpoint} needs credentials"
+            raise ConfigurationError(message, hint="Pass the credentials of the user, or use SolStaking.")
+        self._route = route
+        self._http = http
+        self._endpoint = endpoint
+        self._credentials = credentials
+        owner = credentials.owner if credentials is not None and endpoint.limit.scope is Scope.USER else None
+        key = BucketKey(route.origin_text, route.demo, owner, endpoint.method, endpoint.path)
+        self._bucket: Bucket = limiter.bucket(key, endpoint.limit)
+        # The lease of what was sent last; None while the call waits for one.
+        self._lease: Lease | None = None
+        # Seconds in the queue so far.
+        self._waited = 0.0
+        self._task: asyncio.Task[Any] | None = None
+        # Whether the attempt was ended from here, by cancelling its task.
+        self._expired = False
+        # Whether that was because the session closes.
+        self._stopped = False
+
+    async def run(self) -> R:
+        """Send the call, again for as long as OKX refuses to count it, and return its result or raise its failure."""
+        outcome = await self._send()
+        if isinstance(outcome, RateLimited):
+            outcome = await self._send_again(outcome)
+        if isinstance(outcome, OKXError):
+            raise self._addressed(outcome)
+        return outcome
+
+    def stop(self) -> None:
+        """End the call with `ConfigurationError`, wherever it is."""
+        self._stopped = True
+        self.expire()
+
+    def expire(self) -> None:
+        """End the attempt that is under way."""
+        if not self._expired and self._task is not None:
+            self._expired = True
+            self._task.cancel()
+
+    async def _send_again(self, refusal: RateLimited) -> R | OKXError:
+        """Send a call that was refused with 50011 again, from the front of the queue."""
+        for _ in range(REFUSALS - 1):
+            if self._lease is None:
+                # Something stands in for the wire and never asked for a lease, so nothing may be sent again.
+                break
+            self._bucket = self._lease.refused() or self._bucket
+            outcome = await self._send()
+            if isinstance(outcome, Timeout) and self._lease is None:
+                # It is OKX's refusal that made the call wait for longer than max_wait.
+                break
+            if not isinstance(outcome, RateLimited):
+                return outcome
+            refusal = outcome
+        return refusal
+
+    async def _send(self) -> R | OKXError:
+        """Send the call once and read its answer."""
+        route, endpoint = self._route, self._endpoint
+        task = self._task = asyncio.current_task()
+        cancellations = 0 if task is None else task.cancelling()
+        try:
+            async with self._http.request(
+                endpoint.method,
+                route.url(endpoint.path),
+                headers=route.headers,
+                allow_redirects=False,
+                raise_for_status=False,
+                timeout=_CLIENT_TIMEOUT,
+                middlewares=(*route.middlewares, self),
+            ) as response:
+                body = await _read(response)
+        except BaseException as error:
+            failure = self._failure(error, cancellations)
+            if failure is None:
+                raise
+            return failure
+        finally:
+            route.deadlines.end(self)
+            self._task = None
+        outcome = _read_outcome(endpoint, response.status, body)
+        return self._without_echo(outcome, response, body) if isinstance(outcome, OKXError) else outcome
+
+    async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        """Wait for a lease, then sign and send."""
+        lease = await self._acquire()
+        try:
+            response = await (handler(request) if self._signer is None else self._signer(request, handler))
+        except BaseException:
+            self._bucket = lease.abandoned() or self._bucket
+            raise
+        lease.answered()
+        return response
+
+    @property
+    def _signer(self) -> Signer | None:
+        if not self._endpoint.signed or self._credentials is None:
+            return None
+        return Signer(self._credentials, self._route.origin, demo=self._route.demo)
+
+    async def _acquire(self) -> Lease:
+        route = self._route
+        if self._lease is not None:
+            # aiohttp sends a GET again when a connection that it kept turns out to be dead; the queue is not the wire.
+            self._lease = None
+            route.deadlines.end(self)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        max_wait = route.max_wait
+        lease = await self._bucket.acquire(None if max_wait is None else began + max(max_wait - self._waited, 0.0))
+        now = loop.time()
+        self._waited += now - began
+        if self._stopped:
+            lease.answered()
+            raise _stopped()
+        self._lease = lease
+        route.deadlines.begin(self, loop, now)
+        return lease
+
+    def _failure(self, error: BaseException, cancellations: int) -> OKXError | None:
+        """Return what ``error`` means to the caller; `None` if it is not about the call, and passes through."""
+        if self._was_expired(error, cancellations):
+            return _stopped() if self._stopped else self._timed_out()
+        if isinstance(error, OKXError):
+            return _bare(error)
+        if not isinstance(error, TimeoutError | aiohttp.ClientError | RuntimeError):
+            return None
+        if self._stopped or self._http.closed:
+            return _stopped()
+        if isinstance(error, RuntimeError):
+            return None
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            message = (
+                f"no connection within {CONNECT_TIMEOUT:g} s: the host does not answer, or all connections are busy"
+            )
+            return Timeout(message, hint="Check the network and base_url.")
+        if isinstance(error, TimeoutError):
+            return self._timed_out()
+        text = one_line(str(error)) or type(error).__name__
+        return TransportError(f"no whole answer came: {text}", hint="Check the network and base_url.")
+
+    def _was_expired(self, error: BaseException, cancellations: int) -> bool:
+        """Take back the cancellation with which the attempt was ended, and tell whether it was the only one."""
+        if not self._expired or self._task is None:
+            return False
+        self._expired = False
+        return self._task.uncancel() <= cancellations and isinstance(error, asyncio.CancelledError)
+
+    def _timed_out(self) -> Timeout:
+        message = f"no whole answer within {self._route.deadlines.timeout:g} s (timeout)"
+        return Timeout(message, hint="Try again, or allow more.")
+
+    def _without_echo(self, failure: OKXError, response: ClientResponse, body: bytes) -> OKXError:
+        """Return the failure that an answer means, with no part of a secret that the server may have echoed in it.
+
+        The answer is read again without the secrets, because errors quote it in part, and a part of a secret is one too.
+        """
+        trace_id = next((value for name in _TRACE_HEADERS if (value := response.headers.get(name))), None)
+        if self._credentials is not None:
+            text = body.decode(errors="backslashreplace")
+            safe = self._credentials.redact(text)
+            if safe != text:
+                outcome = _read_outcome(self._endpoint, response.status, safe.encode())
+                failure = outcome if isinstance(outcome, OKXError) else DecodeError("the answer cannot be read")
+            trace_id = None if trace_id is None else self._credentials.redact(trace_id)
+        failure.status = response.status
+        failure.trace_id = None if trace_id is None else one_line(trace_id, 64)
+        return failure
+
+    def _addressed(self, error: OKXError) -> OKXError:
+        """Say of which call ``error`` speaks, and take out what the text of another library may hold."""
+        error.endpoint = str(self._endpoint)
+        if self._credentials is not None:
+            error.args = (self._credentials.redact(error.message),)
+        return error
+
+
+async def _read(response: ClientResponse) -> bytes:
+    """Read an answer, and no more than one byte above the limit of it."""
+    chunks: list[bytes] = []
+    room = ANSWER_LIMIT + 1
+    while room > 0 and (chunk := await response.content.readany()):
+        chunks.append(chunk[:room])
+        room -= len(chunk)
+    if room <= 0:
+        response.close()
+    return b"".join(chunks)
+
+
+def _read_outcome(endpoint: Endpoint[R], status: int, body: bytes) -> R | OKXError:
+    try:
+        return endpoint.decode(read_answer(status, body))
+    except OKXError as error:
+        return _bare(error)
+
+
+def _bare(error: OKXError) -> OKXError:
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
+
+
+def _stopped() -> ConfigurationError:
+    return ConfigurationError(
+        "the session was closed while the call was under way", hint="Close it after the last call."
+    )

@@ -1,0 +1,44 @@
+"""Run the benchmarks, all or those that are named, and exit with 1 when one misses a goal."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from tests.benchmarks import burst, cpu, imports, memory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from tests.benchmarks.report import Line
+
+BENCHMARKS: Mapping[str, Callable[[], Iterator[Line]]] = {
+    "cpu": cpu.run,
+    "memory": memory.run,
+    "burst": burst.run,
+    "imports": imports.run,
+}
+
+
+def main() -> int:
+    """Print the lines of each benchmark, then the goals that were missed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="name", help=f"any of {', '.join(BENCHMARKS)}; all by default")
+    names = parser.parse_args().names or list(BENCHMARKS)
+    unknown = [name for name in names if name not in BENCHMARKS]
+    if unknown:
+        parser.error(f"no benchmark is named {', '.join(unknown)}")
+    missed = []
+    for name in names:
+        for line in BENCHMARKS[name]():
+            print(line, flush=True)
+            if line.missed:
+                missed.append(line)
+    for line in missed:
+        print(f"MISSED   {line}", file=sys.stderr)
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
