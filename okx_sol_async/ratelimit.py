@@ -155,9 +155,10 @@ class LongestAnswer:
         elapsed = now - self._turned_at
         if 0 <= elapsed < MEMORY:
             return
-        self._before = self._now if elapsed < 2 * MEMORY else 0.0
+        recent = 0 <= elapsed < 2 * MEMORY
+        self._before = self._now if recent else 0.0
         self._now = 0.0
-        self._turned_at = now
+        self._turned_at = self._turned_at + MEMORY if recent else now
 
 
 class _PushBack:
@@ -413,7 +414,9 @@ class TokenBucket:
         if deadline is not None:
             self._refuse_hopeless(loop, number, deadline)
         turn = self._queue(loop, number)
-        self._hand_over()
+        if not self._waking:
+            # Else a slot given here would be used before those that were given earlier; they hand over when they run.
+            self._hand_over()
         alarm = loop.call_at(deadline, _give_up, turn) if deadline is not None and not turn.done() else None
         try:
             has_slot = await turn

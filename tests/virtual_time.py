@@ -2,14 +2,18 @@
 
 import asyncio
 import selectors
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+R = TypeVar("R")
 
 
 class _PollingSelector(selectors.DefaultSelector):
-    """Looks for input, never waits for it, and tells the loop how long it would have waited."""
+    """Looks for input and never waits for it; what the loop would have waited, the clock jumps."""
 
-    def __init__(self) -> None:
+    def __init__(self, start: float) -> None:
         super().__init__()
-        self.clock = 0.0
+        self.clock = start
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
@@ -22,18 +26,17 @@ class _PollingSelector(selectors.DefaultSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """A loop that starts at ``start`` seconds and takes no real time. Without sockets only."""
+    """A loop that takes no real time. Without sockets only."""
 
     def __init__(self, start: float = 1000.0) -> None:
-        self._polling = _PollingSelector()
-        self._polling.clock = start
+        self._polling = _PollingSelector(start)
         super().__init__(self._polling)
 
     def time(self) -> float:
         return self._polling.clock
 
 
-def run(main, *, start: float = 1000.0):  # type: ignore[no-untyped-def]
+def run(main: Coroutine[Any, Any, R], *, start: float = 1000.0) -> R:
     """Run a coroutine on a virtual clock and return its result."""
     with asyncio.Runner(loop_factory=lambda: VirtualLoop(start)) as runner:
         return runner.run(main)

@@ -1,0 +1,169 @@
+"""Where the processor time of a call goes, beside that of a call signed by hand.
+
+aiohttp is replaced by nothing, so that only the code around it is left, and each part of that is run by itself. In
+such a tight loop the processor has everything at hand; between real calls it has not, and the same code takes longer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+import time
+from typing import TYPE_CHECKING, Any, Self, cast
+
+import aiohttp
+
+from okx_sol_async import BALANCE, BucketKey, Credentials, LocalLimiter, Session, Signer
+from okx_sol_async.wire import read_answer
+from tests.benchmarks.plain import PATH, balance_by_hand, make_credentials, sign_by_hand
+from tests.benchmarks.report import Note
+from tests.benchmarks.server import BODY, light_server
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
+
+    from aiohttp import ClientHandlerType, ClientMiddlewareType, ClientRequest, ClientResponse
+
+    Act = Callable[[Credentials], Awaitable[object]]
+
+USERS = 200
+REPEATS = 31
+#: Users rest for so many seconds between their calls, so that nobody waits.
+REST = 0.2
+
+
+def part_lines(extra: float) -> Iterator[Note]:
+    """Say where the ``extra`` microseconds go that our call takes more than the hand-signed one."""
+    parts = asyncio.run(_measure())
+    around = parts.pop("around")
+    yield Note(f"of the {extra:.1f} us above the hand-signed call, in tight loops:")
+    parts["the call itself: its object, frames, timeout and checks"] = around - sum(parts.values())
+    parts["aiohttp does more or less, and all is slower than in a tight loop"] = extra - around
+    for name, cost in parts.items():
+        yield Note(f"{cost:6.1f} us {cost / extra:5.0%}  {name}")
+
+
+class _Response:
+    """An answer that is there at once."""
+
+    status = 200
+
+    def __init__(self) -> None:
+        self.content = self
+        self._chunks = [BODY]
+
+    async def read(self) -> bytes:
+        return BODY
+
+    async def readany(self) -> bytes:
+        return self._chunks.pop() if self._chunks else b""
+
+
+class _Exchange:
+    """The answer to one call, after the middlewares."""
+
+    def __init__(self, request: ClientRequest, middlewares: Sequence[ClientMiddlewareType]) -> None:
+        self._request = request
+        self._middlewares = middlewares
+
+    async def __aenter__(self) -> ClientResponse:
+        for middleware in self._middlewares:
+            return await middleware(self._request, _answer)
+        return await _answer(self._request)
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+class _NoHTTP:
+    """An `aiohttp.ClientSession` that does nothing."""
+
+    closed = False
+
+    def __init__(self, request: ClientRequest) -> None:
+        self._request = request
+
+    @classmethod
+    async def of_one_request(cls) -> Self:
+        """Make one whose middlewares see a real request, one that was sent before."""
+        seen: list[ClientRequest] = []
+
+        async def note(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+            seen.append(request)
+            return await handler(request)
+
+        with light_server() as url:
+            async with aiohttp.ClientSession(middlewares=(note,)) as http, http.get(url + PATH) as response:
+                await response.read()
+        return cls(seen[0])
+
+    @property
+    def url(self) -> str:
+        return str(self._request.url.origin())
+
+    def get(self, _url: str, *, headers: dict[str, str]) -> _Exchange:
+        return _Exchange(self._request, ())
+
+    def request(self, _method: str, _url: object, **settings: Sequence[ClientMiddlewareType] | object) -> _Exchange:
+        return _Exchange(self._request, settings["middlewares"])
+
+
+async def _answer(_: ClientRequest) -> ClientResponse:
+    return cast("ClientResponse", _Response())
+
+
+async def _measure() -> dict[str, float]:
+    stand_in = await _NoHTTP.of_one_request()
+    url, request, http = stand_in.url, stand_in._request, cast("aiohttp.ClientSession", stand_in)
+    session = Session(base_url=url, limiter=LocalLimiter(), http=http)
+    limiter = LocalLimiter()
+
+    async def ours(user: Credentials) -> None:
+        await session.call(BALANCE, user)
+
+    async def by_hand(user: Credentials) -> None:
+        await balance_by_hand(http, url, user)
+
+    async def bucket(user: Credentials) -> None:
+        key = BucketKey(url, False, user.owner, BALANCE.method, BALANCE.path)  # noqa: FBT003 - demo
+        lease = await limiter.bucket(key, BALANCE.limit).acquire(None)
+        lease.answered()
+
+    async def sign(user: Credentials) -> None:
+        await Signer(user, request.url.origin())(request, _answer)
+
+    async def sign_plainly(user: Credentials) -> None:
+        sign_by_hand(user)
+        await _answer(request)
+
+    async def decode(_: Credentials) -> None:
+        BALANCE.decode(read_answer(200, BODY))
+
+    async def load(_: Credentials) -> None:
+        json.loads(BODY)
+
+    async def nothing(_: Credentials) -> None:
+        pass
+
+    pairs: dict[str, tuple[Act, Act]] = {
+        "around": (ours, by_hand),
+        "bucket: its key, finding it, a lease taken and answered": (bucket, nothing),
+        "signer: middleware and signature, less signing by hand": (sign, sign_plainly),
+        "decode: envelope and Balance, less json.loads": (decode, load),
+    }
+    users = [make_credentials() for _ in range(USERS)]
+    costs: dict[str, list[float]] = {name: [] for name in pairs}
+    for _ in range(REPEATS):
+        for name, (act, instead_of) in pairs.items():
+            costs[name].append(await _cost(act, users) - await _cost(instead_of, users))
+        await asyncio.sleep(REST)
+    return {name: statistics.median(each) for name, each in costs.items()}
+
+
+async def _cost(act: Act, users: Sequence[Credentials]) -> float:
+    """Return the microseconds on the processor that ``act`` takes for one user."""
+    began = time.process_time()
+    for user in users:
+        await act(user)
+    return (time.process_time() - began) / len(users) * 1e6
