@@ -7,7 +7,7 @@ the wire. Whatever is sent, and sent again, goes through all of them, so it has 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
 import aiohttp
 import attrs
@@ -152,6 +152,10 @@ class Call(Generic[R]):
         self._expired = False
         # Whether that was because the session closes.
         self._stopped = False
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        # Stand-ins such as aioresponses keep a deep copy of what was asked, and would copy connections and loop with it.
+        return self
 
     async def run(self) -> R:
         """Send the call, again for as long as OKX refuses to count it, and return its result or raise its failure."""

@@ -10,7 +10,7 @@ import asyncio
 import json
 import statistics
 import time
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Self, cast
 
 import aiohttp
 
@@ -105,8 +105,10 @@ class _NoHTTP:
     def get(self, _url: str, *, headers: dict[str, str]) -> _Exchange:
         return _Exchange(self._request, ())
 
-    def request(self, _method: str, _url: object, **settings: Sequence[ClientMiddlewareType] | object) -> _Exchange:
-        return _Exchange(self._request, settings["middlewares"])
+    def request(
+        self, _method: str, _url: object, middlewares: Sequence[ClientMiddlewareType], **_: object
+    ) -> _Exchange:
+        return _Exchange(self._request, middlewares)
 
 
 async def _answer(_: ClientRequest) -> ClientResponse:
@@ -114,24 +116,43 @@ async def _answer(_: ClientRequest) -> ClientResponse:
 
 
 async def _measure() -> dict[str, float]:
-    stand_in = await _NoHTTP.of_one_request()
-    url, request, http = stand_in.url, stand_in._request, cast("aiohttp.ClientSession", stand_in)
-    session = Session(base_url=url, limiter=LocalLimiter(), http=http)
-    limiter = LocalLimiter()
+    http = await _NoHTTP.of_one_request()
+    pairs = {"around": _whole_calls(http), **_parts(http._request)}
+    users = [make_credentials() for _ in range(USERS)]
+    costs: dict[str, list[float]] = {name: [] for name in pairs}
+    for _ in range(REPEATS):
+        for name, (act, instead_of) in pairs.items():
+            costs[name].append(await _cost(act, users) - await _cost(instead_of, users))
+        await asyncio.sleep(REST)
+    return {name: statistics.median(each) for name, each in costs.items()}
+
+
+def _whole_calls(stand_in: _NoHTTP) -> tuple[Act, Act]:
+    """Return our call and the hand-signed one, both without aiohttp."""
+    http = cast("aiohttp.ClientSession", stand_in)
+    session = Session(base_url=stand_in.url, limiter=LocalLimiter(), http=http)
 
     async def ours(user: Credentials) -> None:
         await session.call(BALANCE, user)
 
     async def by_hand(user: Credentials) -> None:
-        await balance_by_hand(http, url, user)
+        await balance_by_hand(http, stand_in.url, user)
+
+    return ours, by_hand
+
+
+def _parts(request: ClientRequest) -> dict[str, tuple[Act, Act]]:
+    """Return parts of our call, each with what the hand-signed call does instead."""
+    origin = request.url.origin()
+    limiter = LocalLimiter()
 
     async def bucket(user: Credentials) -> None:
-        key = BucketKey(url, False, user.owner, BALANCE.method, BALANCE.path)  # noqa: FBT003 - demo
+        key = BucketKey(str(origin), False, user.owner, BALANCE.method, BALANCE.path)  # noqa: FBT003 - demo
         lease = await limiter.bucket(key, BALANCE.limit).acquire(None)
         lease.answered()
 
     async def sign(user: Credentials) -> None:
-        await Signer(user, request.url.origin())(request, _answer)
+        await Signer(user, origin)(request, _answer)
 
     async def sign_plainly(user: Credentials) -> None:
         sign_by_hand(user)
@@ -146,19 +167,11 @@ async def _measure() -> dict[str, float]:
     async def nothing(_: Credentials) -> None:
         pass
 
-    pairs: dict[str, tuple[Act, Act]] = {
-        "around": (ours, by_hand),
+    return {
         "bucket: its key, finding it, a lease taken and answered": (bucket, nothing),
         "signer: middleware and signature, less signing by hand": (sign, sign_plainly),
         "decode: envelope and Balance, less json.loads": (decode, load),
     }
-    users = [make_credentials() for _ in range(USERS)]
-    costs: dict[str, list[float]] = {name: [] for name in pairs}
-    for _ in range(REPEATS):
-        for name, (act, instead_of) in pairs.items():
-            costs[name].append(await _cost(act, users) - await _cost(instead_of, users))
-        await asyncio.sleep(REST)
-    return {name: statistics.median(each) for name, each in costs.items()}
 
 
 async def _cost(act: Act, users: Sequence[Credentials]) -> float:
