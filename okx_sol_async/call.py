@@ -199,7 +199,7 @@ class Call(Generic[R]):
         task = self._task = asyncio.current_task()
         cancellations = 0 if task is None else task.cancelling()
         try:
-            async with self._http.request(
+            response = await self._http.request(
                 endpoint.method,
                 route.url(endpoint.path),
                 headers=route.headers,
@@ -207,8 +207,8 @@ class Call(Generic[R]):
                 raise_for_status=False,
                 timeout=_CLIENT_TIMEOUT,
                 middlewares=(*route.middlewares, self),
-            ) as response:
-                body = await _read(response)
+            )
+            body = await _read(response)
         except BaseException as error:
             failure = self._failure(error, cancellations)
             if failure is None:
@@ -223,15 +223,15 @@ class Call(Generic[R]):
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         """Wait for a lease, then sign and send."""
         lease = await self._acquire()
+        signer = self._signer()
         try:
-            response = await (handler(request) if self._signer is None else self._signer(request, handler))
+            response = await (handler(request) if signer is None else signer(request, handler))
         except BaseException:
             self._bucket = lease.abandoned() or self._bucket
             raise
         lease.answered()
         return response
 
-    @property
     def _signer(self) -> Signer | None:
         if not self._endpoint.signed or self._credentials is None:
             return None
@@ -262,21 +262,16 @@ class Call(Generic[R]):
             return _stopped() if self._stopped else self._timed_out()
         if isinstance(error, OKXError):
             return _bare(error)
-        if not isinstance(error, TimeoutError | aiohttp.ClientError | RuntimeError):
-            return None
-        if self._stopped or self._http.closed:
+        if isinstance(error, TimeoutError | aiohttp.ClientError | RuntimeError) and (
+            self._stopped or self._http.closed
+        ):
             return _stopped()
-        if isinstance(error, RuntimeError):
-            return None
+        if isinstance(error, aiohttp.ClientError) and not isinstance(error, TimeoutError):
+            text = one_line(str(error)) or type(error).__name__
+            return TransportError(f"no whole answer came: {text}", hint="Check the network and base_url.")
         if isinstance(error, aiohttp.ConnectionTimeoutError):
-            message = (
-                f"no connection within {CONNECT_TIMEOUT:g} s: the host does not answer, or all connections are busy"
-            )
-            return Timeout(message, hint="Check the network and base_url.")
-        if isinstance(error, TimeoutError):
-            return self._timed_out()
-        text = one_line(str(error)) or type(error).__name__
-        return TransportError(f"no whole answer came: {text}", hint="Check the network and base_url.")
+            return _not_connected()
+        return self._timed_out() if isinstance(error, TimeoutError) else None
 
     def _was_expired(self, error: BaseException, cancellations: int) -> bool:
         """Take back the cancellation with which the attempt was ended, and tell whether it was the only one."""
@@ -315,15 +310,21 @@ class Call(Generic[R]):
 
 
 async def _read(response: ClientResponse) -> bytes:
-    """Read an answer, and no more than one byte above the limit of it."""
-    chunks: list[bytes] = []
-    room = ANSWER_LIMIT + 1
-    while room > 0 and (chunk := await response.content.readany()):
-        chunks.append(chunk[:room])
-        room -= len(chunk)
-    if room <= 0:
+    """Read an answer, and no more than one byte above the limit of it. Its connection is free, or closed, then."""
+    content = response.content
+    try:
+        first = await content.readany()
+        if content.at_eof():
+            return first
+        body = bytearray(first)
+        while len(body) <= ANSWER_LIMIT and not content.at_eof():
+            body += await content.readany()
+    except BaseException:
         response.close()
-    return b"".join(chunks)
+        raise
+    if not content.at_eof():
+        response.close()
+    return bytes(body[: ANSWER_LIMIT + 1])
 
 
 def _read_outcome(endpoint: Endpoint[R], status: int, body: bytes) -> R | OKXError:
@@ -336,6 +337,11 @@ def _read_outcome(endpoint: Endpoint[R], status: int, body: bytes) -> R | OKXErr
 def _bare(error: OKXError) -> OKXError:
     error.__cause__ = error.__context__ = None
     return error.with_traceback(None)
+
+
+def _not_connected() -> Timeout:
+    message = f"no connection within {CONNECT_TIMEOUT:g} s: the host does not answer, or all connections are busy"
+    return Timeout(message, hint="Check the network and base_url.")
 
 
 def _stopped() -> ConfigurationError:

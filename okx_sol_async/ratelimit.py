@@ -607,16 +607,16 @@ class TokenBucket:
             self._let_go_by = None
         return bucket
 
-    def _is_idle(self) -> bool:
-        """Tell whether a new bucket would do the same as this one."""
+    def _idle_in(self) -> float | None:
+        """Return the seconds after which a new bucket would do the same as this one, `None` while it is at work."""
         if self._loop is None:
-            return True
+            return 0.0
         if self._loop.is_closed() and (self._in_flight or self._waiting):
             self._bury_calls()
-        if self._in_flight or self._waiting:
-            return False
         now = self._loop.time()
-        return self._current_push_back(now) is None and max(self._cooling, default=now) <= now
+        if self._in_flight or self._waiting or self._current_push_back(now) is not None:
+            return None
+        return max(self._cooling, default=now) - now
 
 
 def _give_up(turn: asyncio.Future[bool]) -> None:
@@ -665,7 +665,7 @@ class LocalLimiter:
                 bucket = self._buckets[key] = TokenBucket(limit, _longest=self._longest)
             else:
                 self._buckets.move_to_end(key)
-        if bucket.limit != limit:
+        if bucket.limit is not limit and bucket.limit != limit:
             message = f"these calls are already limited to {bucket.limit}, so they cannot be to {limit} as well"
             raise ConfigurationError(message, hint="Give one user and endpoint the same RateLimit everywhere.")
         if self._timer is None or self._timer_loop is None or self._timer_loop.is_closed():
@@ -683,21 +683,30 @@ class LocalLimiter:
     def _sweep(self) -> None:
         """Let go of idle buckets, a few at a time."""
         with self._lock:
-            looked_at = min(SWEEP_SIZE, len(self._buckets))
-            dropped = sum(self._drop_if_idle(*self._buckets.popitem(last=False)) for _ in range(looked_at))
+            more = self._drop_idle()
             self._timer = None
             if not self._buckets:
                 # A dict that has held many keys keeps their room until it goes.
                 self._buckets = OrderedDict()
                 return
-        self._sweep_later(0 if dropped == SWEEP_SIZE else SWEEP_EVERY)
+        self._sweep_later(0 if more else SWEEP_EVERY)
 
-    def _drop_if_idle(self, key: Hashable, bucket: TokenBucket) -> bool:
-        if bucket._is_idle():
-            bucket._let_go_by = (self, key)
-            return True
-        self._buckets[key] = bucket
-        return False
+    def _drop_idle(self) -> bool:
+        """Look at the buckets that were asked for longest ago, and tell whether it is worth to go on at once."""
+        dropped = False
+        for _ in range(min(SWEEP_SIZE, len(self._buckets))):
+            key, bucket = next(iter(self._buckets.items()))
+            idle_in = bucket._idle_in()
+            if idle_in is None:
+                self._buckets.move_to_end(key)
+            elif idle_in > 0:
+                # Those behind it were asked for later, so they are hardly idle yet.
+                return False
+            else:
+                del self._buckets[key]
+                bucket._let_go_by = (self, key)
+                dropped = True
+        return dropped
 
     def _take_back(self, key: Hashable, bucket: TokenBucket) -> TokenBucket:
         with self._lock:

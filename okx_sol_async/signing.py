@@ -54,6 +54,8 @@ class Credentials:
     secret_key: str
     passphrase: str
     user_id: str | None
+    #: Who is counted: the user's label, or a hash of the key. The two cannot be mistaken for each other.
+    owner: str = attrs.field(init=False, eq=False)
 
     def __init__(self, api_key: str, secret_key: str, passphrase: str, user_id: str | None = None) -> None:
         problem = (
@@ -67,6 +69,7 @@ class Credentials:
             del self, api_key, secret_key, passphrase
             raise ConfigurationError(problem)
         self.__attrs_init__(api_key, secret_key, passphrase, user_id)
+        object.__setattr__(self, "owner", _owner(api_key, user_id))
 
     @classmethod
     def from_env(cls) -> Credentials:
@@ -86,13 +89,6 @@ class Credentials:
             os.environ["OKX_PASSPHRASE"],
             os.environ.get("OKX_USER_ID") or None,
         )
-
-    @property
-    def owner(self) -> str:
-        """Who is counted: the user's label, or a hash of the key. The two cannot be mistaken for each other."""
-        if self.user_id is not None:
-            return f"user:{self.user_id}"
-        return f"key:{hashlib.blake2b(self.api_key.encode(), digest_size=16).hexdigest()}"
 
     def redact(self, text: str) -> str:
         """Return ``text`` without the secret and the passphrase, and with the key cut to its last four characters.
@@ -126,6 +122,12 @@ def _label_problem(user_id: object) -> str | None:
     if user_id is None or (isinstance(user_id, str) and user_id):
         return None
     return "user_id must be a label of at least one character, or None (OKX_USER_ID)"
+
+
+def _owner(api_key: str, user_id: str | None) -> str:
+    if user_id is not None:
+        return f"user:{user_id}"
+    return f"key:{hashlib.blake2b(api_key.encode(), digest_size=16).hexdigest()}"
 
 
 def _tail(api_key: str) -> str:
@@ -203,8 +205,9 @@ class Signer:
 
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         """Sign ``request`` and pass it on."""
-        if request.url.origin() != self.origin:
-            message = f"refused to sign a request for {request.url.origin()}: this signer is for {self.origin} only"
+        origin = request.url.origin()
+        if origin != self.origin:
+            message = f"refused to sign a request for {origin}: this signer is for {self.origin} only"
             raise ConfigurationError(message, hint="Check base_url, and that nothing follows redirects.")
         body = request.body
         content = body if isinstance(body, bytes) else await body.as_bytes()

@@ -14,6 +14,8 @@ import aiohttp
 import pytest
 from aiohttp.client_reqrep import ConnectionKey
 from aioresponses import aioresponses
+from multidict import CIMultiDict, CIMultiDictProxy
+import yarl
 
 from okx_sol_async import (
     BALANCE,
@@ -152,6 +154,8 @@ async def test_the_trace_id_is_kept(wire: aioresponses, header: str) -> None:
 
 KEY = ConnectionKey("openapi.okx.com", 443, is_ssl=True, ssl=True, proxy=None, proxy_auth=None, proxy_headers_hash=None)
 
+REQUEST = aiohttp.RequestInfo(yarl.URL(URL), "GET", CIMultiDictProxy(CIMultiDict()))
+
 
 @pytest.mark.parametrize(
     ("error", "kind"),
@@ -163,7 +167,7 @@ KEY = ConnectionKey("openapi.okx.com", 443, is_ssl=True, ssl=True, proxy=None, p
         (aiohttp.ClientOSError(104, "Connection reset by peer"), TransportError),
         (aiohttp.ServerDisconnectedError(), TransportError),
         (aiohttp.ClientPayloadError("Response payload is not completed"), TransportError),
-        (aiohttp.ClientResponseError(None, (), status=400, message="bad head"), TransportError),  # type: ignore[arg-type]
+        (aiohttp.ClientResponseError(REQUEST, (), status=400, message="bad head"), TransportError),
         (aiohttp.ConnectionTimeoutError("Connection timeout"), Timeout),
         (aiohttp.SocketTimeoutError("Timeout on reading"), Timeout),
         (asyncio.TimeoutError(), Timeout),

@@ -10,7 +10,7 @@ import asyncio
 import json
 import statistics
 import time
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import aiohttp
 
@@ -21,7 +21,7 @@ from tests.benchmarks.report import Note
 from tests.benchmarks.server import BODY, light_server
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 
     from aiohttp import ClientHandlerType, ClientMiddlewareType, ClientRequest, ClientResponse
 
@@ -59,6 +59,9 @@ class _Response:
     async def readany(self) -> bytes:
         return self._chunks.pop() if self._chunks else b""
 
+    def at_eof(self) -> bool:
+        return not self._chunks
+
 
 class _Exchange:
     """The answer to one call, after the middlewares."""
@@ -66,6 +69,9 @@ class _Exchange:
     def __init__(self, request: ClientRequest, middlewares: Sequence[ClientMiddlewareType]) -> None:
         self._request = request
         self._middlewares = middlewares
+
+    def __await__(self) -> Generator[Any, None, ClientResponse]:
+        return self.__aenter__().__await__()
 
     async def __aenter__(self) -> ClientResponse:
         for middleware in self._middlewares:

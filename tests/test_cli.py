@@ -1,0 +1,218 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from okx_sol_async import errors
+from okx_sol_async.cli import EXIT_CODES, run
+from okx_sol_async.emulator import Emulator
+from okx_sol_async.errors import APIError, OKXError
+
+
+@pytest.fixture(name="as_user")
+def _as_user(background_exchange: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
+    """Set the environment of the emulator's user."""
+    credentials = background_exchange.credentials
+    monkeypatch.setenv("OKX_API_KEY", credentials.api_key)
+    monkeypatch.setenv("OKX_SECRET_KEY", credentials.secret_key)
+    monkeypatch.setenv("OKX_PASSPHRASE", credentials.passphrase)
+    monkeypatch.setenv("OKX_BASE_URL", background_exchange.url)
+    return background_exchange
+
+
+def lines_of_stderr(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    output = capsys.readouterr()
+    assert "" == output.out
+    return output.err.splitlines()
+
+
+def test_the_balance_of_the_emulator_in_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    """No account and no network are needed."""
+    assert 0 == run(["balance", "--emulator"])
+    assert [
+        "ccy                           OKSOL",
+        "amt                      0.01100012",
+        "latest_interest_accrual  0.00000012",
+        "total_interest_accrual   0.00000012",
+    ] == capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize("demo", [[], ["--demo"]])
+def test_the_balance_in_json(capsys: pytest.CaptureFixture[str], demo: list[str]) -> None:
+    """One object, with exact decimal strings."""
+    assert 0 == run(["balance", "--emulator", "--json", *demo])
+    assert {
+        "ccy": "OKSOL",
+        "amt": "0.01100012",
+        "latest_interest_accrual": "0.00000012",
+        "total_interest_accrual": "0.00000012",
+    } == json.loads(capsys.readouterr().out)
+
+
+def test_the_balance_of_the_user_in_the_environment(as_user: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+    """Keys and settings come from there."""
+    assert 0 == run(["balance"])
+    assert "0.01100012" in capsys.readouterr().out
+    assert 1 == as_user.tally().accepted
+
+
+def test_an_argument_wins_over_the_environment(
+    as_user: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--base-url` is looked at before ``OKX_BASE_URL``."""
+    monkeypatch.setenv("OKX_BASE_URL", "http://127.0.0.1:9")
+
+    assert 0 == run(["balance", "--base-url", as_user.url])
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "code", "words"),
+    [
+        ("OKX_SECRET_KEY", "wrong-secret", 3, "secret_key"),
+        ("OKX_PASSPHRASE", "wrong-passphrase", 3, "passphrase"),
+        ("OKX_API_KEY", "8f1c2d3e-dead-beef-9c6d-7e8f90a1b2c3", 3, "Region.EEA"),
+        ("OKX_SECRET_KEY", "with space", 2, "OKX_SECRET_KEY"),
+        ("OKX_SECRET_KEY", "", 2, "OKX_SECRET_KEY"),
+        ("OKX_DEMO", "1", 3, "demo"),
+        ("OKX_DEMO", "perhaps", 2, "OKX_DEMO"),
+        ("OKX_BASE_URL", "http://127.0.0.1:9", 10, "network"),
+        ("OKX_BASE_URL", "http://okx.example", 2, "https"),
+    ],
+)
+def test_errors_are_two_lines_that_say_what_to_do(
+    as_user: Emulator,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    variable: str,
+    value: str,
+    code: int,
+    words: str,
+) -> None:
+    """One line says what happened and one what to do, on stderr, with the exit code of its kind."""
+    monkeypatch.setenv(variable, value)
+
+    assert code == run(["balance"])
+
+    lines = lines_of_stderr(capsys)
+    assert 1 <= len(lines) <= 2
+    assert lines[0].startswith("okx-sol: ")
+    assert words in " ".join(lines)
+    assert not value or variable in {"OKX_DEMO", "OKX_BASE_URL"} or value not in " ".join(lines)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["balanc"],
+        ["balance", "--jsn"],
+        ["balance", "--region", "mars"],
+        ["balance", "--emulator", "--region", "eea"],
+        ["balance", "--emulator", "--base-url", "http://127.0.0.1:9"],
+        ["balance", "--api-key", "x"],
+        ["emulator", "--port", "70000"],
+    ],
+)
+def test_a_mistyped_command_is_told_in_two_lines(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    """Keys are no arguments, and what does not exist is named."""
+    assert 2 == run(arguments)
+    assert 1 <= len(lines_of_stderr(capsys)) <= 2
+
+
+def test_each_kind_of_error_has_an_exit_code_of_its_own() -> None:
+    """A script can tell them apart."""
+    kinds = {kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, OKXError)}
+
+    assert kinds - {OKXError, APIError} == set(EXIT_CODES)
+    assert len(EXIT_CODES) == len(set(EXIT_CODES.values()))
+    assert not {0, 1, 130} & set(EXIT_CODES.values())
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["balance", "--help"], []])
+def test_help_is_no_error(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    """It tells the variables and the options."""
+    assert 0 == run(arguments)
+    assert {True} == {word in capsys.readouterr().out for word in ["Usage"]}
+
+
+COMMAND = [sys.executable, "-m", "okx_sol_async"]
+
+
+def environment(**variables: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("OKX_")}
+    return kept | {"PYTHONWARNINGS": "error"} | variables
+
+
+def test_ctrl_c_is_quiet() -> None:
+    """The emulator of the command line serves until it is interrupted, and then says nothing."""
+    with subprocess.Popen(  # noqa: S603
+        [*COMMAND, "emulator"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        settings = dict(process.stdout.readline().split()[1].split("=", 1) for _ in range(6))
+        try:
+            asked = subprocess.run(  # noqa: S603
+                [*COMMAND, "balance", "--json"],
+                capture_output=True,
+                text=True,
+                check=False,
+                env=environment(**settings),
+            )
+        finally:
+            process.send_signal(signal.SIGINT)
+        assert ("", 0) == (asked.stderr, asked.returncode)
+        assert "0.01100012" == json.loads(asked.stdout)["amt"]
+        assert (130, "") == (process.wait(10), process.stderr.read())
+
+
+def test_ctrl_c_during_a_call_is_quiet() -> None:
+    """So does a call that is interrupted."""
+    with Emulator(latency=1.0) as exchange:
+        credentials = exchange.credentials
+        variables = environment(
+            OKX_API_KEY=credentials.api_key,
+            OKX_SECRET_KEY=credentials.secret_key,
+            OKX_PASSPHRASE=credentials.passphrase,
+            OKX_BASE_URL=exchange.url,
+        )
+        with subprocess.Popen(  # noqa: S603
+            [*COMMAND, "balance"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=variables
+        ) as process:
+            while not exchange.calls:
+                assert process.poll() is None
+                time.sleep(0.01)
+            process.send_signal(signal.SIGINT)
+            output, complaint = process.communicate(timeout=10)
+
+    assert (130, "", "") == (process.returncode, output, complaint)
+
+
+def test_a_reader_that_has_enough_is_no_error() -> None:
+    """A closed pipe ends the command without a traceback."""
+    script = f"{' '.join(COMMAND)} balance --emulator --json | true"
+    ended = subprocess.run(  # noqa: S602
+        script, shell=True, capture_output=True, text=True, check=False, env=environment()
+    )
+
+    assert "" == ended.stderr
+
+
+def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
+    """The script is installed with the package; what it needs is an extra."""
+    (tmp_path / "cyclopts.py").write_text("raise ModuleNotFoundError('No module named cyclopts', name='cyclopts')")
+    ended = subprocess.run(  # noqa: S603
+        [*COMMAND, "balance"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(PYTHONPATH=str(tmp_path)),
+    )
+
+    assert 2 == ended.returncode
+    assert "okx-sol-async[cli]" in ended.stderr
+    assert 2 == len(ended.stderr.splitlines())
