@@ -3,7 +3,6 @@
 aioresponses stands in for the whole of aiohttp's request, middlewares included: what needs those is in test_session.py.
 """
 
-import asyncio
 import inspect
 import json
 import ssl
@@ -12,10 +11,10 @@ from unittest.mock import Mock
 
 import aiohttp
 import pytest
+import yarl
 from aiohttp.client_reqrep import ConnectionKey
 from aioresponses import aioresponses
 from multidict import CIMultiDict, CIMultiDictProxy
-import yarl
 
 from okx_sol_async import (
     BALANCE,
@@ -130,8 +129,10 @@ async def test_refusals(wire: aioresponses, status: int, body: bytes, kind: type
         envelope("0"),
         envelope("0", data={}),
         envelope("0", data=""),
-    ]
-    + [envelope("0", data=[{**ROW, "amt": 1.5}]), envelope("0", data=[ROW, ROW]), envelope(None, data=[ROW])],
+        envelope("0", data=[{**ROW, "amt": 1.5}]),
+        envelope("0", data=[ROW, ROW]),
+        envelope(None, data=[ROW]),
+    ],
 )
 @pytest.mark.parametrize("status", [200, 204])
 async def test_what_is_no_answer_of_okx(wire: aioresponses, status: int, body: bytes) -> None:
@@ -170,7 +171,7 @@ REQUEST = aiohttp.RequestInfo(yarl.URL(URL), "GET", CIMultiDictProxy(CIMultiDict
         (aiohttp.ClientResponseError(REQUEST, (), status=400, message="bad head"), TransportError),
         (aiohttp.ConnectionTimeoutError("Connection timeout"), Timeout),
         (aiohttp.SocketTimeoutError("Timeout on reading"), Timeout),
-        (asyncio.TimeoutError(), Timeout),
+        (TimeoutError(), Timeout),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
 )

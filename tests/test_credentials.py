@@ -1,5 +1,6 @@
 import copy
 import traceback
+from collections.abc import Callable
 
 import attrs
 import pytest
@@ -26,7 +27,7 @@ def test_the_three_are_plain_attributes() -> None:
 
 
 @pytest.mark.parametrize("show", [repr, str, "{}".format, "%s".__mod__, lambda value: repr([value])])
-def test_credentials_show_four_characters_of_the_key_and_nothing_else(show) -> None:
+def test_credentials_show_four_characters_of_the_key_and_nothing_else(show: Callable[[object], str]) -> None:
     """Secret and passphrase show nowhere; the key shows its last four characters."""
     shown = show(Credentials(KEY, SECRET, PASSPHRASE))
 

@@ -144,7 +144,7 @@ def test_a_held_bucket_comes_back_when_it_is_the_only_one() -> None:
 def test_what_is_let_go_is_freed() -> None:
     """Nothing holds an idle bucket back."""
     limiter = LocalLimiter()
-    freed: list[bool] = []
+    freed: list[str] = []
 
     class Owner(str):
         """A string that can be watched."""
@@ -153,7 +153,7 @@ def test_what_is_let_go_is_freed() -> None:
 
     async def main() -> None:
         owner = Owner("a")
-        weakref.finalize(owner, freed.append, True)
+        weakref.finalize(owner, freed.append, "a")
         (await limiter.bucket(key(owner), SIX).acquire()).answered()
         del owner
         await asyncio.sleep(3)
@@ -161,7 +161,7 @@ def test_what_is_let_go_is_freed() -> None:
     run(main())
     gc.collect()
 
-    assert [True] == freed
+    assert ["a"] == freed
 
 
 def test_asked_for_outside_a_loop_a_bucket_is_let_go_later() -> None:

@@ -4,13 +4,13 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from decimal import Decimal
 
 import aiohttp
 import attrs
 import pytest
-from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, web
+from aiohttp import ClientHandlerType, ClientMiddlewareType, ClientRequest, ClientResponse, web
 from aiohttp.test_utils import TestServer
 
 from okx_sol_async import (
@@ -42,7 +42,7 @@ CREDENTIALS = Credentials("8f1c2d3e-0000-4a5b-9c6d-7e8f90a1b2c3", "22582BD0CFF14
 
 
 @contextlib.asynccontextmanager
-async def serving(handler) -> AsyncIterator[str]:
+async def serving(handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[str]:
     """Serve one handler for every request and yield the URL."""
     app = web.Application()
     app.router.add_route("*", "/{tail:.*}", handler)
@@ -193,7 +193,9 @@ async def test_users_do_not_wait_for_each_other(exchange: Emulator, session: Ses
 class Foreign:
     """Another program that spends the same user's quota."""
 
-    def __init__(self, refusals: int, status: int = 429, body: bytes = b'{"msg":"Too Many Requests","code":"50011"}'):
+    def __init__(
+        self, refusals: int, status: int = 429, body: bytes = b'{"msg":"Too Many Requests","code":"50011"}'
+    ) -> None:
         self.refusals = refusals
         self.status = status
         self.body = body
@@ -435,7 +437,7 @@ async def test_a_redirect_is_not_followed() -> None:
         raise web.HTTPTemporaryRedirect("/elsewhere")
 
     async with serving(elsewhere) as url, Session(base_url=url) as session:
-        with pytest.raises(Rejected, match="[Rr]edirect") as caught:
+        with pytest.raises(Rejected, match="Redirects") as caught:
             await session.call(BALANCE, CREDENTIALS)
 
     assert (None, 307) == (caught.value.code, caught.value.status)
@@ -523,7 +525,7 @@ async def test_middlewares_run_outside_the_limit_outermost_first(exchange: Emula
     """They see a call before it is signed, in the order in which they were given."""
     seen: list[object] = []
 
-    def watching(name: str):  # type: ignore[no-untyped-def]
+    def watching(name: str) -> ClientMiddlewareType:
         async def watch(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
             seen.append((name, "OK-ACCESS-SIGN" in request.headers, len(limiter.events)))
             return await handler(request)
@@ -571,7 +573,7 @@ async def test_calls_in_flight_end_when_the_session_closes() -> None:
 
 async def test_a_session_closes_after_an_error(exchange: Emulator) -> None:
     """What it opened is closed, once."""
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(ZeroDivisionError):  # noqa: PT012 - it must be raised inside the session
         async with Session(base_url=exchange.url) as session:
             await session.call(BALANCE, exchange.credentials)
             http = session._http
@@ -651,8 +653,15 @@ def test_a_base_url_that_would_leak_or_break_is_refused(base_url: object, proble
 
 @pytest.mark.parametrize(
     "base_url",
-    ["https://openapi.okx.com", "https://openapi.okx.com/", "http://127.0.0.1:1", "http://127.9.9.9", "http://[::1]:1"]
-    + ["http://localhost:1", "HTTP://LocalHost:1"],
+    [
+        "https://openapi.okx.com",
+        "https://openapi.okx.com/",
+        "http://127.0.0.1:1",
+        "http://127.9.9.9",
+        "http://[::1]:1",
+        "http://localhost:1",
+        "HTTP://LocalHost:1",
+    ],
 )
 def test_a_base_url_may_be_any_https_host_or_this_machine(base_url: str) -> None:
     """Loopback addresses are where emulators live."""

@@ -1,5 +1,6 @@
 import json
 import logging
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
@@ -52,7 +53,7 @@ class Recorder:
 
 
 @pytest.fixture(name="recorder")
-async def _recorder():
+async def _recorder() -> AsyncIterator[Recorder]:
     recorder = Recorder()
     server = TestServer(_app(recorder))
     await server.start_server()
@@ -107,9 +108,8 @@ async def test_a_header_that_is_there_already_is_replaced(recorder: Recorder) ->
     """A borrowed session's own headers cannot double the signature's."""
     http = aiohttp.ClientSession(headers={"OK-ACCESS-KEY": "theirs"}, middlewares=(Signer(CREDENTIALS, recorder.url),))
 
-    async with http:
-        async with http.get(recorder.url) as response:
-            sent = response.request_info.headers.getall("OK-ACCESS-KEY")
+    async with http, http.get(recorder.url) as response:
+        sent = response.request_info.headers.getall("OK-ACCESS-KEY")
 
     assert [VECTORS["key"]] == sent
 
@@ -150,9 +150,11 @@ async def test_what_aiohttp_shows_of_a_request_holds_no_secret(
     """The headers that carry secrets are hidden in the reprs that aiohttp makes of them."""
     caplog.set_level(logging.DEBUG)
 
-    async with aiohttp.ClientSession(middlewares=(Signer(CREDENTIALS, recorder.url),)) as http:
-        async with http.get(recorder.url) as response:
-            shown = repr(response.request_info) + repr(dict(response.request_info.headers)) + caplog.text
+    async with (
+        aiohttp.ClientSession(middlewares=(Signer(CREDENTIALS, recorder.url),)) as http,
+        http.get(recorder.url) as response,
+    ):
+        shown = repr(response.request_info) + repr(dict(response.request_info.headers)) + caplog.text
 
     assert "OK-ACCESS-PASSPHRASE" in shown
     for secret in (VECTORS["key"], VECTORS["secret"], VECTORS["passphrase"]):

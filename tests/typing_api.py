@@ -38,7 +38,8 @@ async def call_is_as_typed_as_its_endpoint(session: Session, credentials: Creden
     wrong: str = await session.call(BALANCE, credentials)  # type: ignore[arg-type]
     float_amt: float = balance.amt  # type: ignore[assignment]
     balance.amt = amt  # type: ignore[misc]
-    print(wrong, float_amt)
+    assert wrong
+    assert float_amt
 
 
 async def session_takes_what_it_says(credentials: Credentials) -> None:
@@ -72,7 +73,7 @@ def protocols_fit_the_least_that_implements_them() -> tuple[Limiter, Limiter, Bu
 
 def an_endpoint_of_ones_own() -> Endpoint[int]:
     wrong: Endpoint[str] = BALANCE  # type: ignore[assignment]
-    print(wrong)
+    assert wrong is None
     return Endpoint("GET", "/api/v5/public/time", RateLimit(10, 2.0, Scope.IP), decode=lambda _: 0, signed=False)
 
 
