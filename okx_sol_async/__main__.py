@@ -12,6 +12,8 @@ def main() -> None:
             raise
         sys.stderr.write("okx-sol: the command line is an extra\nInstall it: pip install 'okx-sol-async[cli]'\n")
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
     sys.exit(run())
 
 

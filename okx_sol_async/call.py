@@ -7,6 +7,7 @@ the wire. Whatever is sent, and sent again, goes through all of them, so it has 
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
 import aiohttp
@@ -37,7 +38,7 @@ R = TypeVar("R")
 
 #: The most seconds for a free connection and for connecting together, so that no signature is older when it is sent.
 CONNECT_TIMEOUT: Final = 5.0
-#: So often a call may be refused with 50011 before its caller is told.
+#: So often a call may be refused before its caller is told.
 REFUSALS: Final = 10
 _TRACE_HEADERS: Final = ("x-trace-id", "x-request-id", "traceid")
 # The time on the wire is counted here: aiohttp's `total` would count the wait for the bucket too.
@@ -59,6 +60,8 @@ class Deadlines:
 
     def begin(self, call: Call[Any], loop: asyncio.AbstractEventLoop, now: float) -> None:
         """Give ``call`` its time, from ``now`` on."""
+        # Those that are due first stand first, so one that begins again goes to the end.
+        self._due.pop(call, None)
         self._due[call] = due = now + self.timeout
         if self._timer is None:
             self._timer = loop.call_at(due, self._on_timer, loop)
@@ -114,10 +117,12 @@ class Call(Generic[R]):
 
     __slots__ = (
         "_bucket",
+        "_cancellations",
         "_credentials",
+        "_ended_by",
         "_endpoint",
-        "_expired",
         "_http",
+        "_in_queue",
         "_lease",
         "_route",
         "_stopped",
@@ -143,14 +148,16 @@ class Call(Generic[R]):
         owner = credentials.owner if credentials is not None and endpoint.limit.scope is Scope.USER else None
         key = BucketKey(route.origin_text, route.demo, owner, endpoint.method, endpoint.path)
         self._bucket: Bucket = limiter.bucket(key, endpoint.limit)
-        # The lease of what was sent last; None while the call waits for one.
+        # The lease of what was sent last; None before.
         self._lease: Lease | None = None
+        self._in_queue = False
         # Seconds in the queue so far.
         self._waited = 0.0
         self._task: asyncio.Task[Any] | None = None
-        # Whether the attempt was ended from here, by cancelling its task.
-        self._expired = False
-        # Whether that was because the session closes.
+        # How often the task was cancelled already when the attempt began.
+        self._cancellations = 0
+        # Why the attempt was ended from here, by cancelling its task.
+        self._ended_by: OKXError | None = None
         self._stopped = False
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
@@ -158,7 +165,7 @@ class Call(Generic[R]):
         return self
 
     async def run(self) -> R:
-        """Send the call, again for as long as OKX refuses to count it, and return its result or raise its failure."""
+        """Send the call, also again when it was refused with 50011, and return its result or raise its failure."""
         outcome = await self._send()
         if isinstance(outcome, RateLimited):
             outcome = await self._send_again(outcome)
@@ -167,37 +174,47 @@ class Call(Generic[R]):
         return outcome
 
     def stop(self) -> None:
-        """End the call with `ConfigurationError`, wherever it is."""
+        """End the call, wherever it is, because the session closes."""
         self._stopped = True
-        self.expire()
+        self._end(_stopped())
 
     def expire(self) -> None:
-        """End the attempt that is under way."""
-        if not self._expired and self._task is not None:
-            self._expired = True
+        """End the attempt, because its time on the wire is over."""
+        self._end(self._timed_out())
+
+    def _end(self, reason: OKXError) -> None:
+        if self._ended_by is None and self._task is not None:
+            self._ended_by = reason
             self._task.cancel()
 
-    async def _send_again(self, refusal: RateLimited) -> R | OKXError:
-        """Send a call that was refused with 50011 again, from the front of the queue."""
-        for _ in range(REFUSALS - 1):
-            if self._lease is None:
-                # Something stands in for the wire and never asked for a lease, so nothing may be sent again.
+    async def _send_again(self, outcome: R | OKXError) -> R | OKXError:
+        """Send a call that was refused again, from the front of the queue, until it is counted or was refused often."""
+        for refusals in itertools.count(1):
+            if not self._was_refused(outcome) or self._lease is None:
+                # Without a lease, something stands in for the wire, and nothing may be sent again.
                 break
             self._bucket = self._lease.refused() or self._bucket
-            outcome = await self._send()
-            if isinstance(outcome, Timeout) and self._lease is None:
-                # It is OKX's refusal that made the call wait for longer than max_wait.
+            if refusals == REFUSALS:
                 break
-            if not isinstance(outcome, RateLimited):
-                return outcome
-            refusal = outcome
-        return refusal
+            refusal, outcome = outcome, await self._send()
+            if self._in_queue and isinstance(outcome, Timeout):
+                # It is OKX's refusal that made the call wait for longer than max_wait.
+                return refusal
+        return outcome
+
+    def _was_refused(self, outcome: R | OKXError) -> bool:
+        """Tell whether OKX certainly did not count the call: 50011, and for a read also a 429 without an envelope."""
+        if not isinstance(outcome, RateLimited):
+            return False
+        if outcome.code is None:
+            return self._endpoint.safe_to_resend
+        return outcome.code.partition("_")[0] == "50011"
 
     async def _send(self) -> R | OKXError:
         """Send the call once and read its answer."""
         route, endpoint = self._route, self._endpoint
         task = self._task = asyncio.current_task()
-        cancellations = 0 if task is None else task.cancelling()
+        self._cancellations = 0 if task is None else task.cancelling()
         try:
             response = await self._http.request(
                 endpoint.method,
@@ -210,12 +227,13 @@ class Call(Generic[R]):
             )
             body = await _read(response)
         except BaseException as error:
-            failure = self._failure(error, cancellations)
+            failure = self._failure(error, self._take_back_cancellation())
             if failure is None:
                 raise
             return failure
         finally:
             route.deadlines.end(self)
+            self._take_back_cancellation()
             self._task = None
         outcome = _read_outcome(endpoint, response.status, body)
         return self._without_echo(outcome, response, body) if isinstance(outcome, OKXError) else outcome
@@ -228,6 +246,8 @@ class Call(Generic[R]):
             response = await (handler(request) if signer is None else signer(request, handler))
         except BaseException:
             self._bucket = lease.abandoned() or self._bucket
+            # A middleware around this one may wait before it sends again, and its wait is not the wire.
+            self._route.deadlines.end(self)
             raise
         lease.answered()
         return response
@@ -239,46 +259,45 @@ class Call(Generic[R]):
 
     async def _acquire(self) -> Lease:
         route = self._route
-        if self._lease is not None:
-            # aiohttp sends a GET again when a connection that it kept turns out to be dead; the queue is not the wire.
-            self._lease = None
-            route.deadlines.end(self)
+        route.deadlines.end(self)
+        # A middleware that swallowed the end of the last attempt begins another one.
+        self._take_back_cancellation()
         loop = asyncio.get_running_loop()
         began = loop.time()
         max_wait = route.max_wait
+        self._in_queue = True
         lease = await self._bucket.acquire(None if max_wait is None else began + max(max_wait - self._waited, 0.0))
+        self._in_queue = False
         now = loop.time()
         self._waited += now - began
         if self._stopped:
+            # Nothing was sent, but a lease can only be ended as one that was.
             lease.answered()
             raise _stopped()
         self._lease = lease
         route.deadlines.begin(self, loop, now)
         return lease
 
-    def _failure(self, error: BaseException, cancellations: int) -> OKXError | None:
+    def _failure(self, error: BaseException, ended_by: OKXError | None) -> OKXError | None:
         """Return what ``error`` means to the caller; `None` if it is not about the call, and passes through."""
-        if self._was_expired(error, cancellations):
-            return _stopped() if self._stopped else self._timed_out()
+        if ended_by is not None and isinstance(error, asyncio.CancelledError):
+            return ended_by
         if isinstance(error, OKXError):
             return _bare(error)
-        if isinstance(error, TimeoutError | aiohttp.ClientError | RuntimeError) and (
-            self._stopped or self._http.closed
-        ):
-            return _stopped()
-        if isinstance(error, aiohttp.ClientError) and not isinstance(error, TimeoutError):
-            text = one_line(str(error)) or type(error).__name__
-            return TransportError(f"no whole answer came: {text}", hint="Check the network and base_url.")
-        if isinstance(error, aiohttp.ConnectionTimeoutError):
-            return _not_connected()
-        return self._timed_out() if isinstance(error, TimeoutError) else None
+        if not isinstance(error, TimeoutError | aiohttp.ClientError | RuntimeError):
+            return None
+        if self._stopped or self._http.closed:
+            return _stopped() if self._stopped else http_is_closed()
+        if isinstance(error, TimeoutError):
+            return _not_connected() if isinstance(error, aiohttp.ClientError) else self._timed_out()
+        return None if isinstance(error, RuntimeError) else _no_answer(error)
 
-    def _was_expired(self, error: BaseException, cancellations: int) -> bool:
-        """Take back the cancellation with which the attempt was ended, and tell whether it was the only one."""
-        if not self._expired or self._task is None:
-            return False
-        self._expired = False
-        return self._task.uncancel() <= cancellations and isinstance(error, asyncio.CancelledError)
+    def _take_back_cancellation(self) -> OKXError | None:
+        """Return why the attempt was ended from here, `None` if it was not, or if it was cancelled from elsewhere too."""
+        reason, self._ended_by = self._ended_by, None
+        if reason is None or self._task is None:
+            return None
+        return reason if self._task.uncancel() <= self._cancellations else None
 
     def _timed_out(self) -> Timeout:
         message = f"no whole answer within {self._route.deadlines.timeout:g} s (timeout)"
@@ -312,6 +331,9 @@ class Call(Generic[R]):
 async def _read(response: ClientResponse) -> bytes:
     """Read an answer, and no more than one byte above the limit of it. Its connection is free, or closed, then."""
     content = response.content
+    if content.at_eof():
+        # A middleware has read it already, or there is nothing to read.
+        return (await response.read())[: ANSWER_LIMIT + 1]
     try:
         first = await content.readany()
         if content.at_eof():
@@ -342,6 +364,17 @@ def _bare(error: OKXError) -> OKXError:
 def _not_connected() -> Timeout:
     message = f"no connection within {CONNECT_TIMEOUT:g} s: the host does not answer, or all connections are busy"
     return Timeout(message, hint="Check the network and base_url.")
+
+
+def _no_answer(error: aiohttp.ClientError) -> TransportError:
+    text = one_line(str(error)) or type(error).__name__
+    return TransportError(f"no whole answer came: {text}", hint="Check the network and base_url.")
+
+
+def http_is_closed() -> ConfigurationError:
+    """Return the error for a borrowed `aiohttp.ClientSession` that its owner has closed."""
+    message = "the aiohttp session that was passed as http is closed"
+    return ConfigurationError(message, hint="Keep it open for as long as this session is used.")
 
 
 def _stopped() -> ConfigurationError:

@@ -59,6 +59,7 @@ EXIT_CODES: Final[dict[type[OKXError], int]] = {
 }
 _INTERRUPTED: Final = 130
 _BROKEN_PIPE: Final = 141
+_NO_OUTPUT: Final = 1
 
 app = App(
     name="okx-sol",
@@ -161,12 +162,19 @@ def _plain(balance: Balance) -> dict[str, str]:
 
 
 def _print_table(balance: Balance) -> None:
+    fields = _plain(balance)
+    console = Console(highlight=False)
+    # A number that does not fit is not cut: it would be another number.
+    console.width = max(console.width, max(map(len, fields)) + 2 + max(map(len, fields.values())))
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold")
     table.add_column(justify="right")
-    for field, value in _plain(balance).items():
-        table.add_row(field, value)
-    Console(highlight=False).print(table)
+    for name, value in fields.items():
+        table.add_row(name, value)
+    with console.capture() as captured:
+        console.print(table)
+    # rich would end the process by itself if nobody reads any more.
+    sys.stdout.write(captured.get())
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -176,6 +184,8 @@ def run(arguments: list[str] | None = None) -> int:
         arguments: what follows ``okx-sol``; `None` takes them from the process.
 
     """
+    if sys.stdout is None:
+        return _fail("there is no standard output to write to", None, _NO_OUTPUT)
     try:
         app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
@@ -185,15 +195,26 @@ def run(arguments: list[str] | None = None) -> int:
         return _fail(error.summary, error.hint, EXIT_CODES.get(type(error), 1))
     except (KeyboardInterrupt, asyncio.CancelledError):
         return _INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read the output has enough; without this, Python complains once more when it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _BROKEN_PIPE
+    except OSError as error:
+        _drop_output()
+        # Whoever read the output has enough, or it could not be written.
+        return _BROKEN_PIPE if isinstance(error, BrokenPipeError) else _fail(_cannot_write(error), None, _NO_OUTPUT)
     return 0
 
 
+def _drop_output() -> None:
+    """Let nobody write what is left of the output: Python would try, and complain, when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _cannot_write(error: OSError) -> str:
+    return f"cannot write the output: {error.strerror or error}"
+
+
 def _fail(summary: str, hint: str | None, code: int) -> int:
-    sys.stderr.write(f"okx-sol: {summary}\n{f'{hint}{os.linesep}' if hint else ''}")
+    if sys.stderr is not None:
+        lines = [f"okx-sol: {summary}", *([hint] if hint else [])]
+        sys.stderr.writelines(f"{line}\n" for line in lines)
     return code
 
 

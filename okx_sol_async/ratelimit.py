@@ -9,38 +9,33 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import itertools
 import math
 import threading
 from bisect import insort
 from collections import OrderedDict
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, Self
+from weakref import WeakSet
 
 import attrs
-from aiolimiter import AsyncLimiter
 
 from okx_sol_async.errors import ConfigurationError, Timeout
+from okx_sol_async.pushback import PushBack
+from okx_sol_async.travel import LongestAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
     from types import TracebackType
 
-#: Clocks of two machines run at different speeds while they are being corrected: by 0.5 ms in a second each.
+#: By how much clocks of two machines may differ in speed while they are being corrected: 500 ppm each.
 CLOCK_DRIFT: Final = 0.001
-#: What a call that was given up is at least taken to travel, in seconds.
-SHORTEST_TRAVEL: Final = 0.5
-#: For how long the longest answer time is remembered: between one and two of these, in seconds.
-MEMORY: Final = 30.0
-#: After so many seconds without a refusal the pace becomes faster.
-CLEAN_TIME: Final = 30.0
-#: By what factor the pace becomes slower after a refusal, and faster after clean time.
-PACE_STEP: Final = 1.2
-#: How much slower than its first step the pace becomes at most.
-PACE_CAP: Final = 2.0
 #: Idle buckets are looked for so often, in seconds.
 SWEEP_EVERY: Final = 0.25
 #: So many buckets are looked at in one go, so that the event loop is never held up.
 SWEEP_SIZE: Final = 512
+#: Numbers calls in the order in which they come, over all buckets.
+_numbers: Final = itertools.count()
 
 
 class Scope(enum.Enum):
@@ -94,9 +89,9 @@ class BucketKey(NamedTuple):
 class Lease(Protocol):
     """The right to send one call, once.
 
-    Exactly one of the three methods ends it; after ``answered``, ``refused`` may follow when the answer turns out to
-    be a refusal. ``abandoned`` and ``refused`` may return a `Bucket` from which the same call, if it is sent again,
-    takes its next lease at the place in the queue that it had.
+    ``answered`` or ``abandoned`` ends it; ``refused`` may follow ``answered``, when the answer turns out to be a
+    refusal. ``abandoned`` and ``refused`` may return a `Bucket` from which the same call, if it is sent again, takes
+    its next lease at the place in the queue that it had.
     """
 
     def answered(self) -> None:
@@ -131,86 +126,13 @@ class Limiter(Protocol):
         """Return the one bucket of ``key``, made for ``limit`` if there is none yet."""
 
 
-class LongestAnswer:
-    """The longest time from sending a call to its answer, over the last 30 to 60 seconds."""
-
-    __slots__ = ("_before", "_now", "_turned_at")
-
-    def __init__(self) -> None:
-        self._now = 0.0
-        self._before = 0.0
-        self._turned_at = -math.inf
-
-    def note(self, seconds: float, now: float) -> None:
-        """Count an answer that took ``seconds``."""
-        self._turn(now)
-        self._now = max(self._now, seconds)
-
-    def seconds(self, now: float) -> float:
-        """Return the longest answer time, and at least half a second."""
-        self._turn(now)
-        return max(self._now, self._before, SHORTEST_TRAVEL)
-
-    def _turn(self, now: float) -> None:
-        elapsed = now - self._turned_at
-        if 0 <= elapsed < MEMORY:
-            return
-        recent = 0 <= elapsed < 2 * MEMORY
-        self._before = self._now if recent else 0.0
-        self._now = 0.0
-        self._turned_at = self._turned_at + MEMORY if recent else now
-
-
-class _PushBack:
-    """What a bucket does after a refusal: first a pause, then a pace that gets slower with each further refusal.
-
-    A refusal shows that something else spends the same quota, or that the exchange counts in another way than the
-    window provides for. Evenly spaced calls get along with both.
-    """
-
-    __slots__ = ("_fastest", "_limit", "clean_since", "interval", "limiter", "paused_until")
-
-    def __init__(self, limit: RateLimit, now: float) -> None:
-        self._limit = limit
-        even = limit.seconds / limit.requests
-        self._fastest = limit.seconds / (limit.requests - 1) if limit.requests > 1 else even * PACE_STEP
-        self.paused_until = now + limit.seconds
-        self.clean_since = now
-        self._set_interval(self._fastest)
-
-    def _set_interval(self, interval: float) -> None:
-        self.interval = interval
-        self.limiter = AsyncLimiter(1, interval)
-
-    def refused(self, now: float) -> None:
-        if now - self.clean_since >= self._limit.seconds:
-            self._set_interval(min(self.interval * PACE_STEP, self._fastest * PACE_CAP))
-            self.clean_since = now
-        self.paused_until = max(self.paused_until, now + self._limit.seconds)
-
-    def is_over(self, now: float) -> bool:
-        """Speed up once for each stretch of clean time, and tell whether bursts are allowed again."""
-        while now - self.clean_since >= CLEAN_TIME:
-            self.clean_since += CLEAN_TIME
-            self._set_interval(self.interval / PACE_STEP)
-            if self.interval * self._limit.requests <= self._limit.seconds * (1 + 1e-9):
-                return True
-        return False
-
-    def shift(self, seconds: float) -> None:
-        """Follow the bucket to an event loop whose clock is ahead by ``seconds``."""
-        self.paused_until += seconds
-        self.clean_since += seconds
-        self._set_interval(self.interval)
-
-
 class _Lease:
-    __slots__ = ("_bucket", "_loop", "_open", "_place", "_since")
+    __slots__ = ("_bucket", "_loop", "_number", "_open", "_since")
 
-    def __init__(self, bucket: TokenBucket, loop: asyncio.AbstractEventLoop, place: int, since: float) -> None:
+    def __init__(self, bucket: TokenBucket, loop: asyncio.AbstractEventLoop, number: int, since: float) -> None:
         self._bucket = bucket
         self._loop = loop
-        self._place = place
+        self._number = number
         self._since = since
         self._open = True
 
@@ -221,13 +143,17 @@ class _Lease:
     def abandoned(self) -> _Place:
         if self._end():
             self._bucket._abandoned()
-        return _Place(self._bucket, self._place)
+        return _Place(self._bucket, self._number)
 
     def refused(self) -> _Place:
+        # The answer may have been read so long after its head that the bucket was let go meanwhile.
+        bucket = self._bucket._current()
+        if bucket._loop is None:
+            bucket._loop = self._loop
+        if bucket._loop is self._loop:
+            bucket._refused()
         self.answered()
-        if self._bucket._loop is self._loop:
-            self._bucket._refused()
-        return _Place(self._bucket, self._place)
+        return _Place(bucket, self._number)
 
     def _end(self) -> bool:
         was_open, self._open = self._open, False
@@ -244,12 +170,9 @@ class _Place:
         self._bucket = bucket
         self._number = number
 
-    async def acquire(self, deadline: float | None = None) -> Lease:
-        bucket = self._bucket
-        if bucket._let_go_by is not None:
-            # By now nobody is left who could be overtaken.
-            return await bucket.acquire(deadline)
-        return await bucket._wait(bucket._enter(), self._number, deadline)
+    async def acquire(self, deadline: float | None) -> Lease:
+        bucket = self._bucket._current()
+        return await bucket._wait(bucket._enter(), self._number, deadline, returning=True)
 
 
 class TokenBucket:
@@ -286,7 +209,6 @@ class TokenBucket:
         "_let_go_by",
         "_longest",
         "_loop",
-        "_next_number",
         "_push_back",
         "_returning",
         "_timer",
@@ -301,7 +223,7 @@ class TokenBucket:
             raise ConfigurationError(message)
         #: What the exchange allows.
         self.limit = limit
-        self._hold = limit.seconds + CLOCK_DRIFT - lead
+        self._hold = limit.seconds * (1 + CLOCK_DRIFT) - lead
         self._longest = LongestAnswer() if _longest is None else _longest
         self._loop: asyncio.AbstractEventLoop | None = None
         self._in_flight = 0
@@ -313,10 +235,10 @@ class TokenBucket:
         self._returning: list[int] = []
         # How many were given a slot and have not run since.
         self._waking = 0
-        self._next_number = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._push_back: _PushBack | None = None
-        self._entered: dict[asyncio.Task[object] | None, list[_Lease]] | None = None
+        self._push_back: PushBack | None = None
+        # The leases of `async with` blocks. They are alike, so it does not matter which of them ends with which block.
+        self._entered: list[Lease] = []
         # The limiter that has let this bucket go because it was idle, and the key it had there.
         self._let_go_by: tuple[LocalLimiter, Hashable] | None = None
 
@@ -339,29 +261,22 @@ class TokenBucket:
 
         """
         if self._let_go_by is not None:
-            bucket = self._come_back(*self._let_go_by)
+            bucket = self._current()
             if bucket is not self:
                 return await bucket.acquire(deadline)
         loop = self._enter()
-        number = self._next_number
-        self._next_number = number + 1
+        number = next(_numbers)
         # Whoever was given a slot and has not run yet goes first, so a newcomer stands behind them.
         if not self._waiting and not self._waking and self._push_back is None:
             now = loop.time()
-            cooling = self._cooling
-            while cooling and cooling[0] <= now:
-                heappop(cooling)
-            if self._in_flight + len(cooling) < self.limit.requests:
+            if self._has_room(now):
                 self._in_flight += 1
                 return _Lease(self, loop, number, now)
         return await self._wait(loop, number, deadline)
 
     async def __aenter__(self) -> Self:
         """Wait for a lease."""
-        lease = await self.acquire()
-        if self._entered is None:
-            self._entered = {}
-        self._entered.setdefault(asyncio.current_task(), []).append(lease)  # type: ignore[arg-type]
+        self._entered.append(await self.acquire())
         return self
 
     async def __aexit__(
@@ -371,14 +286,10 @@ class TokenBucket:
         traceback: TracebackType | None,
     ) -> None:
         """End the lease of this block."""
-        task = asyncio.current_task()
-        leases = (self._entered or {}).get(task)
-        if not leases:
+        if not self._entered:
             # The event loop of this block is gone, and the bucket has given the call up for lost.
             return
-        lease = leases.pop()
-        if not leases and self._entered is not None:
-            del self._entered[task]
+        lease = self._entered.pop(0)
         if error is None:
             lease.answered()
         else:
@@ -398,7 +309,7 @@ class TokenBucket:
     def _refused(self) -> None:
         now = self._time()
         if self._push_back is None:
-            self._push_back = _PushBack(self.limit, now)
+            self._push_back = PushBack(self.limit.requests, self.limit.seconds, now)
         else:
             self._push_back.refused(now)
 
@@ -410,10 +321,28 @@ class TokenBucket:
 
     # The queue.
 
-    async def _wait(self, loop: asyncio.AbstractEventLoop, number: int, deadline: float | None) -> _Lease:
+    async def _wait(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        number: int,
+        deadline: float | None,
+        *,
+        returning: bool = False,
+    ) -> _Lease:
         if deadline is not None:
-            self._refuse_hopeless(loop, number, deadline)
-        turn = self._queue(loop, number)
+            self._refuse_hopeless(loop, number, deadline, returning=returning)
+        while True:
+            await self._turn(loop, number, deadline, returning=returning)
+            if await self._may_leave(loop, deadline):
+                return _Lease(self, loop, number, loop.time())
+            # A refusal came while this call was about to leave. Those that were refused go first.
+            returning = True
+
+    async def _turn(
+        self, loop: asyncio.AbstractEventLoop, number: int, deadline: float | None, *, returning: bool
+    ) -> None:
+        """Stand in the queue until a slot is handed over."""
+        turn = self._queue(loop, number, returning=returning)
         if not self._waking:
             # Else a slot given here would be used before those that were given earlier; they hand over when they run.
             self._hand_over()
@@ -430,39 +359,60 @@ class TokenBucket:
             ahead = self._ahead(number)
             self._leave(number, turn)
             raise _no_turn(ahead)
-        try:
-            await self._keep_pace(deadline)
-        except BaseException:
-            self._in_flight -= 1
-            raise
-        finally:
-            self._waking -= 1
-            self._hand_over()
-        return _Lease(self, loop, number, loop.time())
 
-    def _queue(self, loop: asyncio.AbstractEventLoop, number: int) -> asyncio.Future[bool]:
+    async def _may_leave(self, loop: asyncio.AbstractEventLoop, deadline: float | None) -> bool:
+        """Wait for the pace with a slot in hand. If there is a pause, give the slot back and tell `False`."""
+        may_leave = False
+        try:
+            may_leave = await self._keep_pace(loop, deadline)
+        finally:
+            # On a loop that is gone, the bucket has forgotten those who waited.
+            if self._loop is loop:
+                self._waking -= 1
+                self._in_flight -= not may_leave
+                self._hand_over()
+        return may_leave
+
+    async def _keep_pace(self, loop: asyncio.AbstractEventLoop, deadline: float | None) -> bool:
+        push_back = self._push_back
+        if push_back is None:
+            return True
+        if push_back.paused_until > loop.time():
+            return False
+        try:
+            async with asyncio.timeout_at(deadline):
+                await push_back.keep_pace()
+        except TimeoutError:
+            raise _no_turn(0) from None
+        return push_back.paused_until <= loop.time()
+
+    def _queue(self, loop: asyncio.AbstractEventLoop, number: int, *, returning: bool) -> asyncio.Future[bool]:
         if self._waiting is None:
             self._waiting = OrderedDict()
         turn = self._waiting[number] = loop.create_future()
-        if number != self._next_number - 1:
+        if returning:
             insort(self._returning, number)
         return turn
 
     def _leave(self, number: int, turn: asyncio.Future[bool]) -> None:
+        """Take a waiter that was cancelled or has given up out of the queue."""
+        if self._loop is not turn.get_loop():
+            return
         if self._waiting is not None and self._waiting.get(number) is turn:
             del self._waiting[number]
             if number in self._returning:
                 self._returning.remove(number)
-        elif not turn.cancelled() and turn.result():
+        elif turn.done() and not turn.cancelled() and turn.result():
             # The slot came at the moment of the cancellation: it was not used, so the next one has it.
             self._in_flight -= 1
             self._waking -= 1
         self._hand_over()
 
-    def _ahead(self, number: int) -> int:
-        if number in self._returning:
-            return self._returning.index(number)
-        return sum(1 for other in self._waiting or () if other < number)
+    def _ahead(self, number: int, *, returning: bool = False) -> int:
+        """Return how many of those who wait go before the call of ``number``."""
+        if returning or number in self._returning:
+            return sum(1 for other in self._returning if other < number)
+        return sum(1 for other in self._waiting or () if other != number and other < number)
 
     def _hand_over(self) -> None:
         """Give the free slots to those who wait, in order, and set the timer for the next slot."""
@@ -476,7 +426,7 @@ class TokenBucket:
         if loop is None or loop.is_closed():
             return
         now = loop.time()
-        push_back = self._current_push_back(now)
+        push_back = self._ease(now)
         while waiting:
             if push_back is not None and self._waking:
                 # One at a time may wait for the pace, or they would overtake each other there.
@@ -493,18 +443,21 @@ class TokenBucket:
                 self._waking += 1
                 turn.set_result(True)
 
-    def _next_free(self, now: float, push_back: _PushBack | None) -> float | None:
+    def _next_free(self, now: float, push_back: PushBack | None) -> float | None:
         """Return when the head of the queue may go, `None` when that depends on an answer."""
-        cooling = self._cooling
-        while cooling and cooling[0] <= now:
-            heappop(cooling)
-        if self._in_flight + len(cooling) < self.limit.requests:
+        if self._has_room(now):
             at = now
-        elif cooling:
-            at = cooling[0]
+        elif self._cooling:
+            at = self._cooling[0]
         else:
             return None
         return at if push_back is None else max(at, push_back.paused_until)
+
+    def _has_room(self, now: float) -> bool:
+        cooling = self._cooling
+        while cooling and cooling[0] <= now:
+            heappop(cooling)
+        return self._in_flight + len(cooling) < self.limit.requests
 
     def _set_timer(self, at: float | None) -> None:
         timer = self._timer
@@ -520,24 +473,17 @@ class TokenBucket:
         self._timer = None
         self._hand_over()
 
-    async def _keep_pace(self, deadline: float | None) -> None:
-        push_back = self._push_back
-        if push_back is None:
-            return
-        try:
-            async with asyncio.timeout_at(deadline):
-                await push_back.limiter.acquire()
-        except TimeoutError:
-            raise _no_turn(0) from None
-
-    def _current_push_back(self, now: float) -> _PushBack | None:
-        if self._push_back is not None and self._push_back.is_over(now):
+    def _ease(self, now: float) -> PushBack | None:
+        """Return what the last refusals still ask for, if anything."""
+        if self._push_back is not None and self._push_back.ease(now):
             self._push_back = None
         return self._push_back
 
-    def _refuse_hopeless(self, loop: asyncio.AbstractEventLoop, number: int, deadline: float) -> None:
+    def _refuse_hopeless(
+        self, loop: asyncio.AbstractEventLoop, number: int, deadline: float, *, returning: bool
+    ) -> None:
         now = loop.time()
-        ahead = self._ahead_of_new(number)
+        ahead = self._ahead(number, returning=returning)
         wait = self._least_wait(ahead, now)
         if now + wait > deadline:
             message = (
@@ -546,15 +492,10 @@ class TokenBucket:
             )
             raise Timeout(message, hint="Call less often, or allow a longer max_wait.")
 
-    def _ahead_of_new(self, number: int) -> int:
-        if number == self._next_number - 1:
-            return len(self._waiting or ())
-        return sum(1 for other in self._returning if other < number)
-
     def _least_wait(self, ahead: int, now: float) -> float:
         """Return the seconds that a call waits at least when ``ahead`` others go before it."""
         requests = self.limit.requests
-        push_back = self._current_push_back(now)
+        push_back = self._ease(now)
         # A call in flight is answered now at the earliest, and so is each one that is still to leave.
         slots = [max(at, now) for at in self._cooling] + [now + self._hold] * self._in_flight
         slots = sorted(slots + [now] * (requests - len(slots)))
@@ -597,24 +538,30 @@ class TokenBucket:
         for _ in range(self._in_flight - self._waking):
             heappush(self._cooling, free_at)
         self._in_flight = self._waking = 0
-        self._waiting = self._timer = self._entered = None
-        self._returning = []
+        self._waiting = self._timer = None
+        self._returning, self._entered = [], []
 
-    def _come_back(self, limiter: LocalLimiter, key: Hashable) -> TokenBucket:
-        """Return the bucket that the limiter has for the key now: this one, if it has no newer one."""
+    def _current(self) -> TokenBucket:
+        """Return the bucket that is at work for the key of this one: itself, unless it was let go and replaced."""
+        if self._let_go_by is None:
+            return self
+        limiter, key = self._let_go_by
         bucket = limiter._take_back(key, self)
         if bucket is self:
             self._let_go_by = None
         return bucket
 
     def _idle_in(self) -> float | None:
-        """Return the seconds after which a new bucket would do the same as this one, `None` while it is at work."""
+        """Return the seconds after which a new bucket would do the same as this one, `None` while it is at work.
+
+        Calls on an event loop that is gone are given up for lost first.
+        """
         if self._loop is None:
             return 0.0
         if self._loop.is_closed() and (self._in_flight or self._waiting):
             self._bury_calls()
         now = self._loop.time()
-        if self._in_flight or self._waiting or self._current_push_back(now) is not None:
+        if self._in_flight or self._waiting or self._ease(now) is not None:
             return None
         return max(self._cooling, default=now) - now
 
@@ -642,8 +589,8 @@ class LocalLimiter:
         # The one that was asked for longest ago first.
         self._buckets: OrderedDict[Hashable, TokenBucket] = OrderedDict()
         self._longest = LongestAnswer()
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_loop: asyncio.AbstractEventLoop | None = None
+        # The event loops with a timer for letting go what is idle on them.
+        self._sweeping: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
 
     def __repr__(self) -> str:
         return f"<LocalLimiter of {len(self)} buckets>"
@@ -668,36 +615,39 @@ class LocalLimiter:
         if bucket.limit is not limit and bucket.limit != limit:
             message = f"these calls are already limited to {bucket.limit}, so they cannot be to {limit} as well"
             raise ConfigurationError(message, hint="Give one user and endpoint the same RateLimit everywhere.")
-        if self._timer is None or self._timer_loop is None or self._timer_loop.is_closed():
-            self._sweep_later(SWEEP_EVERY)
+        self._see_to_sweeping()
         return bucket
 
-    def _sweep_later(self, delay: float) -> None:
+    def _see_to_sweeping(self) -> None:
         try:
-            self._timer_loop = asyncio.get_running_loop()
+            loop = asyncio.get_running_loop()
         except RuntimeError:
             # Asked for outside a loop; the next call that is made inside one sees to it.
             return
-        self._timer = self._timer_loop.call_later(delay, self._sweep)
+        if loop not in self._sweeping:
+            self._sweeping.add(loop)
+            loop.call_later(SWEEP_EVERY, self._sweep, loop)
 
-    def _sweep(self) -> None:
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         """Let go of idle buckets, a few at a time."""
         with self._lock:
-            more = self._drop_idle()
-            self._timer = None
+            more = self._drop_idle(loop)
             if not self._buckets:
                 # A dict that has held many keys keeps their room until it goes.
                 self._buckets = OrderedDict()
+                self._sweeping.discard(loop)
                 return
-        self._sweep_later(0 if more else SWEEP_EVERY)
+        loop.call_later(0 if more else SWEEP_EVERY, self._sweep, loop)
 
-    def _drop_idle(self) -> bool:
+    def _drop_idle(self, loop: asyncio.AbstractEventLoop) -> bool:
         """Look at the buckets that were asked for longest ago, and tell whether it is worth to go on at once."""
         dropped = False
         for _ in range(min(SWEEP_SIZE, len(self._buckets))):
             key, bucket = next(iter(self._buckets.items()))
-            idle_in = bucket._idle_in()
-            if idle_in is None:
+            # A bucket of another loop that is alive may be in use in another thread at this very moment.
+            theirs = bucket._loop is not None and bucket._loop is not loop and not bucket._loop.is_closed()
+            idle_in = None if theirs else bucket._idle_in()
+            if idle_in is None or idle_in > bucket._hold:
                 self._buckets.move_to_end(key)
             elif idle_in > 0:
                 # Those behind it were asked for later, so they are hardly idle yet.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 import aiohttp
 from yarl import URL
 
-from okx_sol_async.call import Call, Deadlines, Route
+from okx_sol_async.call import Call, Deadlines, Route, http_is_closed
 from okx_sol_async.errors import ConfigurationError
 from okx_sol_async.ratelimit import PROCESS_LIMITER
 from okx_sol_async.version import __version__
@@ -102,13 +102,17 @@ class Session:
         if type(attempts) is not int or attempts < 1:
             message = f"attempts must be a whole number from 1 on, not {attempts!r}"
             raise ConfigurationError(message)
+        for name, value, method in (("http", http, "request"), ("limiter", limiter, "bucket")):
+            if value is not None and not callable(getattr(value, method, None)):
+                message = f"{name} must have a method {method}, and {type(value).__name__} has none"
+                raise ConfigurationError(message)
         origin = URL(region.value) if base_url is None else _checked_origin(base_url)
         self._route = Route(
             origin=origin,
             demo=bool(demo),
             # A session of our own sends it anyway.
             headers=None if http is None else {"User-Agent": USER_AGENT},
-            middlewares=tuple(middlewares),
+            middlewares=_checked_middlewares(middlewares),
             deadlines=Deadlines(float(timeout)),
             max_wait=max_wait,
         )
@@ -165,20 +169,26 @@ class Session:
     async def aclose(self) -> None:
         """Close what the session opened. Calls in flight end with `ConfigurationError`; closing again does nothing."""
         self._closed = True
-        if self._calls:
+        try:
+            if self._calls:
+                await self._end_calls()
+        finally:
+            self._route.deadlines.close()
+            http, self._http = self._http, None
+            if http is not None:
+                await http.close()
+
+    async def _end_calls(self) -> None:
+        if self._last_call_ended is None:
             self._last_call_ended = asyncio.Event()
-            for call in self._calls:
-                call.stop()
-            try:
-                async with asyncio.timeout(CLOSING_TIMEOUT):
-                    await self._last_call_ended.wait()
-            except TimeoutError:
-                # A middleware of the caller's holds a call back; it ends when its connection is closed.
-                pass
-        self._route.deadlines.close()
-        http, self._http = self._http, None
-        if http is not None:
-            await http.close()
+        for call in self._calls:
+            call.stop()
+        try:
+            async with asyncio.timeout(CLOSING_TIMEOUT):
+                await self._last_call_ended.wait()
+        except TimeoutError:
+            # A middleware of the caller's holds a call back. It cannot send any more, and ends when that lets it.
+            pass
 
     async def call(self, endpoint: Endpoint[R], credentials: Credentials | None = None) -> R:
         """Call an endpoint and return its result.
@@ -223,9 +233,16 @@ class Session:
                 headers={"User-Agent": USER_AGENT},
             )
         elif http.closed:
-            message = "the aiohttp session that was passed as http is closed"
-            raise ConfigurationError(message, hint="Keep it open for as long as this session is used.")
+            raise http_is_closed()
         return http
+
+
+def _checked_middlewares(middlewares: object) -> tuple[ClientMiddlewareType, ...]:
+    found = tuple(middlewares) if isinstance(middlewares, Iterable) else (middlewares,)
+    if not all(callable(middleware) for middleware in found):
+        message = "middlewares must be aiohttp client middlewares: callables of a request and a handler"
+        raise ConfigurationError(message)
+    return found
 
 
 def _checked_origin(base_url: object) -> URL:
@@ -244,6 +261,9 @@ def _checked_origin(base_url: object) -> URL:
         message = (
             f"base_url must end after the host and port, as {str(url.origin())!r} does: OKX's paths are signed whole"
         )
+        raise ConfigurationError(message)
+    if url.host.endswith("."):
+        message = "base_url must not end its host with a dot: it would be another host to the rate limit"
         raise ConfigurationError(message)
     if url.scheme == "http" and not _is_loopback(url.host):
         message = f"base_url must begin with https://, because {url.host} is not a loopback address"

@@ -31,7 +31,7 @@ _VARIABLES: Final = {
 }
 
 
-@attrs.frozen(init=False, repr=False)
+@attrs.frozen(init=False, repr=False, eq=False)
 class Credentials:
     """The key of one OKX user, checked when made and hidden wherever it could be shown.
 
@@ -50,12 +50,14 @@ class Credentials:
 
     """
 
-    api_key: str
-    secret_key: str
-    passphrase: str
+    # Some tools do not ask for the repr of an attrs class: rich shows its fields, and pytest compares them one by one.
+    # So each field is hidden, and equality is written out below.
+    api_key: str = attrs.field(repr=False)
+    secret_key: str = attrs.field(repr=False)
+    passphrase: str = attrs.field(repr=False)
     user_id: str | None
     #: Who is counted: the user's label, or a hash of the key. The two cannot be mistaken for each other.
-    owner: str = attrs.field(init=False, eq=False)
+    owner: str = attrs.field(init=False, repr=False)
 
     def __init__(self, api_key: str, secret_key: str, passphrase: str, user_id: str | None = None) -> None:
         problem = (
@@ -99,6 +101,19 @@ class Credentials:
             if len(value) >= 4:
                 text = text.replace(value, shown).replace(json.dumps(value)[1:-1], shown)
         return text
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Credentials):
+            return NotImplemented
+        return (self.api_key, self.secret_key, self.passphrase, self.user_id) == (
+            other.api_key,
+            other.secret_key,
+            other.passphrase,
+            other.user_id,
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.api_key, self.user_id))
 
     def __repr__(self) -> str:
         label = "" if self.user_id is None else f", user_id={self.user_id!r}"

@@ -60,7 +60,7 @@ def read_envelope(body: bytes) -> Envelope:
     code, msg = answer.get("code"), answer.get("msg", "")
     if isinstance(code, bool) or not isinstance(code, str | int):
         raise DecodeError(_wrong("$.code", "a string or a whole number", code))
-    return Envelope(str(code), msg if isinstance(msg, str) else "", answer.get("data"))
+    return Envelope(one_line(str(code), _SHOWN), msg if isinstance(msg, str) else "", answer.get("data"))
 
 
 def read_answer(status: int, body: bytes) -> object:

@@ -8,7 +8,9 @@ from itertools import pairwise
 import pytest
 
 from okx_sol_async import ConfigurationError, RateLimit, Scope, Timeout, TokenBucket
-from okx_sol_async.ratelimit import CLEAN_TIME, CLOCK_DRIFT, SHORTEST_TRAVEL, LongestAnswer
+from okx_sol_async.pushback import CLEAN_TIME
+from okx_sol_async.ratelimit import CLOCK_DRIFT
+from okx_sol_async.travel import SHORTEST_TRAVEL, LongestAnswer
 from tests.virtual_time import VirtualLoop, run
 
 SIX = RateLimit(6, 1.0, Scope.USER)
@@ -510,3 +512,117 @@ def test_a_loop_that_rests_gives_its_bucket_away() -> None:
 def test_a_bucket_tells_its_state_in_its_repr() -> None:
     """For a debugger: the limit and what becomes of its slots."""
     assert "<TokenBucket 6 per 1.0 s by user: 0 in flight, 0 cooling, 0 waiting>" == repr(TokenBucket(SIX))
+
+
+# What a review found.
+
+
+@virtual
+async def test_a_pause_holds_for_those_who_wait_for_the_pace() -> None:
+    """A refusal that comes while a call waits for the pace keeps it, and the refused call goes first."""
+    bucket, log = TokenBucket(SIX), []
+    (await bucket.acquire()).refused()
+
+    async def refused_once() -> None:
+        lease = await bucket.acquire()
+        log.append(("refused", round(now() - 1000, 2)))
+        await asyncio.sleep(0.05)
+        place = lease.refused()
+        assert place is not None
+        again = await place.acquire(None)
+        log.append(("again", round(now() - 1000, 2)))
+        again.answered()
+
+    first = asyncio.create_task(refused_once())
+    await asyncio.sleep(0)
+    await asyncio.gather(first, *(take(bucket, log, number) for number in range(2)))
+
+    assert [("refused", 1.0), ("again", 2.05)] == log[:2]
+    assert [0, 1] == [name for name, _ in log[2:]]
+    assert all(at > 2.2 for _, at in log[2:])
+
+
+@virtual
+async def test_a_pause_holds_for_those_who_were_just_given_a_slot() -> None:
+    """A waiter that was handed its slot in the very turn of the refusal waits for the pause as well."""
+    bucket, log = TokenBucket(RateLimit(2, 1.0, Scope.USER)), []
+    (await bucket.acquire()).answered()
+    lease = await bucket.acquire()
+    waiting = asyncio.create_task(take(bucket, log, "waited"))
+    await asyncio.sleep(0)
+    assert bucket._timer is not None
+    await asyncio.sleep(bucket._timer.when() - now() - 1e-5)
+    while not bucket._waking:  # noqa: ASYNC110 - it is the turn of the loop that matters
+        await asyncio.sleep(0)
+    lease.refused()
+    await waiting
+
+    assert [("waited", 2.0)] == log
+    assert 0 == bucket._waking
+
+
+@virtual
+async def test_the_pace_is_kept_while_it_becomes_faster() -> None:
+    """The call after a stretch of clean time is as far from the last one as any."""
+    limit = RateLimit(2, 1.0, Scope.USER)
+    bucket = TokenBucket(limit)
+    (await bucket.acquire()).refused()
+    left = []
+    while now() < 1000 + 2.5 * CLEAN_TIME:
+        lease = await bucket.acquire()
+        left.append(now())
+        lease.answered()
+
+    assert min(later - earlier for earlier, later in pairwise(left)) > limit.seconds / limit.requests
+
+
+def test_waiters_of_a_loop_that_was_closed_under_them_change_nothing_later() -> None:
+    """Their end, when the interpreter collects them, is not counted in the next loop."""
+    bucket = TokenBucket(SIX)
+    loop = VirtualLoop()
+
+    async def use_up() -> None:
+        for _ in range(6):
+            (await bucket.acquire()).answered()
+
+    loop.run_until_complete(use_up())
+    waiting = [bucket.acquire() for _ in range(3)]
+    for coroutine in waiting:
+        # As far as the wait for the turn, as a task would have run it.
+        loop.call_soon(coroutine.send, None)
+    loop.run_until_complete(asyncio.sleep(0))
+    assert 3 == len(bucket._waiting or ())
+    loop.close()
+
+    async def take_one() -> None:
+        (await bucket.acquire()).answered()
+
+    run(take_one())
+    for coroutine in waiting:
+        coroutine.close()
+
+    assert (0, 0) == (bucket._in_flight, bucket._waking)
+    run(take_one())
+
+
+@virtual
+async def test_a_block_may_be_left_in_another_task() -> None:
+    """An asynchronous generator that is not exhausted is closed by another task, and its slot comes back."""
+    bucket = TokenBucket(RateLimit(1, 1.0, Scope.USER))
+
+    async def pages():  # type: ignore[no-untyped-def] # noqa: ANN202
+        async with bucket:
+            yield 1
+            yield 2
+
+    generator = pages()
+    assert 1 == await anext(generator)
+    await asyncio.create_task(generator.aclose())
+
+    assert 0 == bucket._in_flight
+    await bucket.acquire()
+
+
+def test_the_margin_for_clocks_grows_with_the_period() -> None:
+    """Two clocks drift apart in proportion."""
+    assert pytest.approx(60 * (1 + CLOCK_DRIFT)) == TokenBucket(RateLimit(5, 60, Scope.USER))._hold

@@ -192,14 +192,46 @@ def test_ctrl_c_during_a_call_is_quiet() -> None:
     assert (130, "", "") == (process.returncode, output, complaint)
 
 
-def test_a_reader_that_has_enough_is_no_error() -> None:
+@pytest.mark.parametrize("form", ["", "--json"])
+def test_a_reader_that_has_enough_is_no_error(form: str) -> None:
     """A closed pipe ends the command without a traceback."""
-    script = f"{' '.join(COMMAND)} balance --emulator --json | true"
+    script = f"set -o pipefail; {' '.join(COMMAND)} balance --emulator {form} | true; exit $?"
     ended = subprocess.run(  # noqa: S602
-        script, shell=True, capture_output=True, text=True, check=False, env=environment()
+        script, shell=True, executable="/bin/bash", capture_output=True, text=True, check=False, env=environment()
     )
 
-    assert "" == ended.stderr
+    assert ("", 141) == (ended.stderr, ended.returncode)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no such device on this system")
+@pytest.mark.parametrize("redirection", [">/dev/full", ">&-"])
+@pytest.mark.parametrize("form", ["", "--json"])
+def test_output_that_cannot_be_written_is_told(redirection: str, form: str) -> None:
+    """A full disk or a closed output is one line, not a traceback."""
+    ended = subprocess.run(  # noqa: S602
+        f"{' '.join(COMMAND)} balance --emulator {form} {redirection}",
+        shell=True,
+        executable="/bin/bash",
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(),
+    )
+
+    assert 1 == ended.returncode
+    assert 1 == len(ended.stderr.splitlines())
+    assert ended.stderr.startswith("okx-sol: ")
+
+
+@pytest.mark.parametrize("columns", ["5", "20", "40", "200"])
+def test_a_number_is_never_cut(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: str
+) -> None:
+    """A narrow terminal wraps the line, and the amount stays whole."""
+    monkeypatch.setenv("COLUMNS", columns)
+
+    assert 0 == run(["balance", "--emulator"])
+    assert "amt                      0.01100012" in capsys.readouterr().out
 
 
 def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:

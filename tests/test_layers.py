@@ -11,7 +11,8 @@ PACKAGE = Path(okx_sol_async.__file__).parent
 ROWS = (
     {"version"},
     {"models", "errors"},
-    {"signing", "wire", "ratelimit"},
+    {"signing", "wire", "pushback", "travel"},
+    {"ratelimit"},
     {"endpoints"},
     {"call"},
     {"session", "redis"},

@@ -1,6 +1,7 @@
 """Nothing leaks: whatever fails, and however it is shown, the secrets stay where they belong."""
 
 import asyncio
+import io
 import json
 import logging
 import traceback
@@ -11,8 +12,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from rich.console import Console
+from rich.pretty import pretty_repr
+from rich.traceback import Traceback
 
-from okx_sol_async import BALANCE, Credentials, LocalLimiter, OKXError, Session, SolStaking
+from okx_sol_async import BALANCE, Credentials, LocalLimiter, OKXError, Session, Signer, SolStaking
 from okx_sol_async.emulator import Emulator
 
 CREDENTIALS = Credentials("8f1c2d3e-0000-4a5b-9c6d-7e8f90a1b2c3", "22582BD0CFF14C41EDBF1AB98506286D", 'Pass"phrase#1')
@@ -24,6 +28,13 @@ PARTS = {secret[start : start + 8] for secret in SECRETS for start in range(len(
 def leaked(text: str) -> set[str]:
     found = {part for part in PARTS if part in text}
     return found | ({CREDENTIALS.api_key} if CREDENTIALS.api_key in text else set())
+
+
+def shown_by_rich(error: BaseException) -> str:
+    """Return what rich prints of a traceback with its locals, which asks no attrs class for its repr."""
+    console = Console(record=True, width=300, file=io.StringIO())
+    console.print(Traceback.from_exception(type(error), error, error.__traceback__, show_locals=True, max_frames=1000))
+    return console.export_text()
 
 
 def shown_of(error: BaseException) -> str:
@@ -128,6 +139,7 @@ async def test_no_failure_shows_a_secret(
         reprs = repr(session) + repr(SolStaking(CREDENTIALS, session)) + repr(session._limiter)
 
     assert set() == leaked(shown_of(caught.value))
+    assert set() == leaked(shown_by_rich(caught.value))
     assert set() == leaked(reprs + caplog.text)
 
 
@@ -152,6 +164,17 @@ async def test_a_cancelled_call_shows_no_secret(leaving: float) -> None:
             await task
 
     assert set() == leaked(shown_of(caught.value))
+    assert set() == leaked(shown_by_rich(caught.value))
+
+
+def test_tools_that_look_into_attrs_classes_see_no_secret() -> None:
+    """Rich prints the fields of an attrs class, and pytest compares two of them field by field."""
+    other = Credentials("other-key", "other-secret", "other-passphrase")
+    signer = Signer(CREDENTIALS, "https://openapi.okx.com")
+    with pytest.raises(AssertionError) as caught:
+        assert CREDENTIALS == other
+
+    assert set() == leaked(pretty_repr(CREDENTIALS) + pretty_repr(signer) + str(caught.value))
 
 
 async def test_the_search_finds_what_it_looks_for() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from okx_sol_async import BucketKey, ConfigurationError, LocalLimiter, RateLimit, Scope
 from okx_sol_async.ratelimit import SWEEP_EVERY
-from tests.virtual_time import run
+from tests.virtual_time import VirtualLoop, run
 
 SIX = RateLimit(6, 1.0, Scope.USER)
 
@@ -176,3 +176,63 @@ def test_asked_for_outside_a_loop_a_bucket_is_let_go_later() -> None:
     run(main())
 
     assert "<LocalLimiter of 0 buckets>" == repr(limiter)
+
+
+def test_a_call_that_was_given_up_does_not_hold_the_others_back() -> None:
+    """A bucket that is not idle for long lets the idle ones behind it go."""
+    limiter = LocalLimiter()
+
+    async def main() -> None:
+        slow = await limiter.bucket(key("slow"), SIX).acquire()
+        await asyncio.sleep(20)
+        slow.answered()
+        (await limiter.bucket(key("given up"), SIX).acquire()).abandoned()
+        for number in range(2000):
+            (await limiter.bucket(key(f"once {number}"), SIX).acquire()).answered()
+        await asyncio.sleep(2)
+
+        assert 1 == len(limiter)
+
+    run(main())
+
+
+def test_a_refusal_that_is_read_late_is_heeded_all_the_same() -> None:
+    """The bucket may have been let go and made anew between the head of an answer and its end."""
+    limiter = LocalLimiter()
+
+    async def main() -> None:
+        lease = await limiter.bucket(key("a"), SIX).acquire()
+        lease.answered()
+        await asyncio.sleep(3)
+        assert 0 == len(limiter)
+        limiter.bucket(key("a"), SIX)
+        place = lease.refused()
+        began = asyncio.get_running_loop().time()
+        await place.acquire(None)
+
+        assert asyncio.get_running_loop().time() - began > 0.99
+
+    run(main())
+
+
+def test_one_loop_does_not_let_go_what_another_may_be_using() -> None:
+    """Another thread may be inside a bucket at any moment."""
+    limiter = LocalLimiter()
+    other = VirtualLoop()
+    try:
+        other.run_until_complete(limiter.bucket(key("theirs"), SIX).acquire()).answered()
+
+        async def main() -> None:
+            limiter.bucket(key("ours"), SIX)
+            await asyncio.sleep(5)
+
+        run(main())
+
+        assert [key("theirs")] == list(limiter._buckets)
+    finally:
+        other.close()
+    # A virtual clock stands still when its loop is closed.
+    limiter._buckets[key("theirs")]._cooling = []
+    run(main())
+
+    assert 0 == len(limiter)

@@ -271,7 +271,7 @@ async def test_ten_refusals_are_told() -> None:
 
     assert "50011" == caught.value.code
     assert REFUSALS == len(foreign.timestamps)
-    assert ["acquire", "answered", "refused"] * (REFUSALS - 1) + ["acquire", "answered"] == limiter.events
+    assert ["acquire", "answered", "refused"] * REFUSALS == limiter.events
 
 
 async def test_a_refusal_that_max_wait_cannot_heal_is_told() -> None:
@@ -283,6 +283,29 @@ async def test_a_refusal_that_max_wait_cannot_heal_is_told() -> None:
             await session.call(BALANCE, CREDENTIALS)
 
     assert 1 == len(foreign.timestamps)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "safe_to_resend"),
+    [
+        (200, b'{"msg":"the limit of orders","code":"50061"}', True),
+        (429, b"Too Many Requests", False),
+    ],
+)
+async def test_what_is_not_certainly_uncounted_is_not_sent_again(
+    status: int,
+    body: bytes,
+    safe_to_resend: bool,  # noqa: FBT001
+) -> None:
+    """A limit on orders is not this one, and a page without a code does not say what became of a write."""
+    foreign, limiter = Foreign(1, status, body), InstantLimiter()
+    endpoint = attrs.evolve(BALANCE, safe_to_resend=safe_to_resend)
+
+    async with serving(foreign.handle) as url, Session(base_url=url, limiter=limiter) as session:
+        with pytest.raises(RateLimited):
+            await session.call(endpoint, CREDENTIALS)
+
+    assert ["acquire", "answered"] == limiter.events
 
 
 @pytest.mark.parametrize("kept_by", ["origin", "demo", "owner", "method", "path"])
@@ -541,6 +564,80 @@ async def test_middlewares_run_outside_the_limit_outermost_first(exchange: Emula
     assert [("outer", False, 0), ("inner", False, 0)] == seen
 
 
+async def test_a_middleware_may_read_the_answer(exchange: Emulator) -> None:
+    """Aiohttp keeps what was read, and so it is there for the call."""
+
+    async def read(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        response = await handler(request)
+        seen.append(await response.json())
+        return response
+
+    seen: list[dict[str, object]] = []
+    async with Session(base_url=exchange.url, middlewares=[read]) as session:
+        assert EXPECTED == await session.call(BALANCE, exchange.credentials)
+
+    assert "0" == seen[0]["code"]
+
+
+async def test_a_middleware_may_wait_before_it_sends_again() -> None:
+    """Its wait is neither on the wire nor in the queue."""
+
+    async def again(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        try:
+            return await handler(request)
+        except aiohttp.ClientError:
+            await asyncio.sleep(0.4)
+            return await handler(request)
+
+    async def cut_twice(request: web.Request) -> web.Response:
+        seen.append(request.path)
+        if len(seen) <= 2:
+            assert request.transport is not None
+            request.transport.abort()
+        return web.json_response({"code": "0", "data": []})
+
+    seen: list[str] = []
+    async with serving(cut_twice) as url, Session(base_url=url, middlewares=[again], timeout=0.3) as session:
+        assert 0 == (await session.call(BALANCE, CREDENTIALS)).amt
+
+
+async def test_a_middleware_that_swallows_a_cancellation_leaves_the_task_as_it_was() -> None:
+    """The time of the next attempt still counts, and the task of the caller is not left cancelled."""
+
+    async def stubborn(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        try:
+            return await handler(request)
+        except asyncio.CancelledError:
+            return await handler(request)
+
+    async with (
+        Emulator(latency=30) as exchange,
+        Session(base_url=exchange.url, middlewares=[stubborn], timeout=0.1) as session,
+    ):
+        began = time.monotonic()
+        with pytest.raises(Timeout):
+            await session.call(BALANCE, exchange.credentials)
+
+    assert time.monotonic() - began < 2
+    task = asyncio.current_task()
+    assert task is not None
+    assert 0 == task.cancelling()
+
+
+async def test_closing_twice_at_once_waits_once() -> None:
+    """Both wait for the same calls."""
+    async with Emulator(latency=30) as exchange:
+        session = Session(base_url=exchange.url)
+        task = asyncio.create_task(session.call(BALANCE, exchange.credentials))
+        await asyncio.sleep(0.05)
+        began = time.monotonic()
+        await asyncio.gather(session.aclose(), session.aclose())
+
+        assert time.monotonic() - began < 0.9
+        with pytest.raises(ConfigurationError):
+            await task
+
+
 async def test_a_closed_session_refuses_calls(exchange: Emulator) -> None:
     """With a clear error, and closing again does nothing."""
     session = Session(base_url=exchange.url)
@@ -641,6 +738,7 @@ async def test_staking_closes_only_a_session_of_its_own(exchange: Emulator, monk
         ("https://user:hunter2@openapi.okx.com", "user"),
         ("https://openapi.okx.com/api/v5", "end after the host"),
         ("https://openapi.okx.com/?a=b", "end after the host"),
+        ("https://openapi.okx.com.", "dot"),
     ],
 )
 def test_a_base_url_that_would_leak_or_break_is_refused(base_url: object, problem: str) -> None:
@@ -682,11 +780,15 @@ def test_a_base_url_may_be_any_https_host_or_this_machine(base_url: str) -> None
         ({"max_wait": float("nan")}, "max_wait"),
         ({"attempts": 0}, "attempts"),
         ({"attempts": 1.5}, "attempts"),
+        ({"http": "x"}, "http"),
+        ({"limiter": 5}, "limiter"),
+        ({"middlewares": None}, "middlewares"),
+        ({"middlewares": ["x"]}, "middlewares"),
     ],
 )
 def test_settings_are_checked(arguments: dict[str, object], field: str) -> None:
     """A setting that means nothing is refused by its name."""
-    with pytest.raises(ConfigurationError, match=f"{field} must be"):
+    with pytest.raises(ConfigurationError, match=f"{field} must "):
         Session(**arguments)  # type: ignore[arg-type]
 
 

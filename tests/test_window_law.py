@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from okx_sol_async import RateLimit, Scope, TokenBucket
 from okx_sol_async.emulator import FixedWindow, SlidingWindow, TokenWindow
-from okx_sol_async.ratelimit import SHORTEST_TRAVEL
+from okx_sol_async.travel import SHORTEST_TRAVEL
 from tests.virtual_time import run
 
 WINDOWS = {"sliding": SlidingWindow, "fixed": FixedWindow, "token": TokenWindow}

@@ -183,6 +183,15 @@ def test_a_code_may_be_a_number(code: object) -> None:
     assert "50011" == caught.value.code
 
 
+def test_a_code_cannot_write_to_a_terminal() -> None:
+    """Whatever stands there is told on one short line."""
+    with pytest.raises(APIError) as caught:
+        read_answer(200, json.dumps({"code": "x\n\x1b[31m" + "y" * 5000}).encode())
+
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 300
+
+
 def test_success_needs_both_the_code_and_the_status() -> None:
     """``code`` 0 with a status of failure is a failure."""
     with pytest.raises(APIError) as caught:
