@@ -17,6 +17,7 @@ from okx_sol_async.errors import (
     Unavailable,
 )
 from okx_sol_async.models import Balance
+from okx_sol_async.pushback import PushBack
 from okx_sol_async.ratelimit import (
     Bucket,
     BucketKey,
@@ -50,6 +51,7 @@ __all__ = [
     "OKXError",
     "OutcomeUnknown",
     "PermissionDenied",
+    "PushBack",
     "RateLimit",
     "RateLimited",
     "Region",

@@ -6,59 +6,99 @@ provides for. Evenly spaced calls get along with both.
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
+import attrs
 from aiolimiter import AsyncLimiter
 
-#: After so many seconds without a refusal the pace becomes faster.
-CLEAN_TIME: Final = 30.0
-#: By what factor the pace becomes slower after a refusal, and faster after clean time.
-PACE_STEP: Final = 1.2
-#: How much slower than its first step the pace becomes at most.
-PACE_CAP: Final = 2.0
+from okx_sol_async.errors import ConfigurationError
 
 
+@attrs.frozen(kw_only=True)
 class PushBack:
-    """The pause and the pace of one bucket. All times are the event loop's, in seconds."""
+    """How a bucket answers refusals (50011).
 
-    __slots__ = ("_clean_since", "_even", "_fastest", "_interval", "_pace", "_period", "paused_until")
+    The first pace is one call each ``seconds / (requests - 1)`` of the limit, 0.2 s for six a second.
 
-    def __init__(self, requests: int, period: float, now: float) -> None:
+    Raises:
+        ConfigurationError: a number is not finite or below what it may be; the message names it.
+
+    """
+
+    #: For how many periods of the limit nothing leaves after a refusal. From 0 on.
+    pause: float = 1.0
+    #: Whether calls leave one by one after the pause. `False`: bursts are allowed again at once.
+    paced: bool = True
+    #: By what factor the pace becomes slower with each further refusal, and faster after clean time. Above 1.
+    step: float = 1.2
+    #: How many times slower than at first the pace becomes at most. From 1 on.
+    cap: float = 2.0
+    #: After so many seconds without a refusal the pace becomes faster, until bursts are allowed again. Above 0.
+    clean_time: float = 30.0
+
+    def __attrs_post_init__(self) -> None:
+        for name, least, inclusive in (
+            ("pause", 0, True),
+            ("step", 1, False),
+            ("cap", 1, True),
+            ("clean_time", 0, False),
+        ):
+            value = getattr(self, name)
+            if type(value) not in {int, float} or not (least <= value < math.inf) or (value == least and not inclusive):
+                message = f"{name} must be a finite number {'from' if inclusive else 'above'} {least}, not {value!r}"
+                raise ConfigurationError(message)
+
+
+DEFAULT: Final = PushBack()
+
+
+class Pace:
+    """The pause and the pace of one bucket that was refused. All times are the event loop's, in seconds."""
+
+    __slots__ = ("_clean_since", "_even", "_fastest", "_interval", "_limiter", "_period", "_policy", "paused_until")
+
+    def __init__(self, policy: PushBack, requests: int, period: float, now: float) -> None:
+        self._policy = policy
         self._period = period
         self._even = period / requests
-        self._fastest = period / (requests - 1) if requests > 1 else self._even * PACE_STEP
+        self._fastest = period / (requests - 1) if requests > 1 else self._even * policy.step
         self._interval = self._fastest
-        self._pace = AsyncLimiter(1, self._interval)
+        self._limiter = AsyncLimiter(1, self._interval)
         self._clean_since = now
         #: Nothing leaves before.
-        self.paused_until = now + period
+        self.paused_until = now + policy.pause * period
 
     def refused(self, now: float) -> None:
         """Pause anew, and become slower; refusals within one period are one."""
         if now - self._clean_since >= self._period:
-            self._interval = min(self._interval * PACE_STEP, self._fastest * PACE_CAP)
+            self._interval = min(self._interval * self._policy.step, self._fastest * self._policy.cap)
             self._clean_since = now
-        self.paused_until = max(self.paused_until, now + self._period)
+        self.paused_until = max(self.paused_until, now + self._policy.pause * self._period)
 
     def ease(self, now: float) -> bool:
         """Become faster for each stretch of clean time, and tell whether bursts are allowed again."""
-        while now - self._clean_since >= CLEAN_TIME:
-            self._clean_since += CLEAN_TIME
-            self._interval /= PACE_STEP
+        if not self._policy.paced:
+            return now >= self.paused_until
+        while now - self._clean_since >= self._policy.clean_time:
+            self._clean_since += self._policy.clean_time
+            self._interval /= self._policy.step
             if self._interval <= self._even * (1 + 1e-9):
                 return True
         return False
 
-    async def keep_pace(self) -> None:
+    async def keep(self) -> None:
         """Wait until the interval since the last call is over."""
-        await self._pace.acquire()
-        if self._pace.time_period != self._interval:
+        if not self._policy.paced:
+            return
+        await self._limiter.acquire()
+        if self._limiter.time_period != self._interval:
             # A new limiter knows of no call before; this one is its first.
-            self._pace = AsyncLimiter(1, self._interval)
-            await self._pace.acquire()
+            self._limiter = AsyncLimiter(1, self._interval)
+            await self._limiter.acquire()
 
     def shift(self, seconds: float) -> None:
         """Follow the bucket to an event loop whose clock is ahead by ``seconds``."""
         self.paused_until += seconds
         self._clean_since += seconds
-        self._pace = AsyncLimiter(1, self._interval)
+        self._limiter = AsyncLimiter(1, self._interval)

@@ -15,14 +15,14 @@ import threading
 from bisect import insort
 from collections import OrderedDict
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol, Self
 from weakref import WeakSet
 
 import attrs
 
 from okx_sol_async.errors import ConfigurationError, Timeout
-from okx_sol_async.pushback import PushBack
-from okx_sol_async.travel import LongestAnswer
+from okx_sol_async.pushback import DEFAULT, Pace, PushBack
+from okx_sol_async.travel import LongestAnswer, ShortestAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -137,12 +137,14 @@ class _Lease:
         self._open = True
 
     def answered(self) -> None:
-        if self._end():
-            self._bucket._answered(self._since)
+        bucket = self._end()
+        if bucket is not None:
+            bucket._answered(self._since)
 
     def abandoned(self) -> _Place:
-        if self._end():
-            self._bucket._abandoned()
+        bucket = self._end()
+        if bucket is not None:
+            bucket._abandoned()
         return _Place(self._bucket, self._number)
 
     def refused(self) -> _Place:
@@ -155,10 +157,14 @@ class _Lease:
         self.answered()
         return _Place(bucket, self._number)
 
-    def _end(self) -> bool:
+    def _end(self) -> TokenBucket | None:
+        """Return the bucket that still counts this lease, if any does, and end the lease."""
         was_open, self._open = self._open, False
+        if not was_open:
+            return None
+        bucket = self._bucket._current()
         # A lease that outlives its event loop was given up for lost when the bucket moved on to the next loop.
-        return was_open and self._bucket._loop is self._loop
+        return bucket if bucket._loop is self._loop else None
 
 
 class _Place:
@@ -193,11 +199,13 @@ class TokenBucket:
     Args:
         limit: what the exchange allows.
         lead: seconds by which a slot is free earlier than one period after the answer. 0 is proven to draw no
-            refusal; a positive lead is safe only up to the shortest time that an answer ever takes.
+            refusal; a positive lead is safe only up to the shortest time that a call and its answer ever travel.
+            ``"adaptive"`` learns one from the answer times: more calls, and a few refusals in 100,000.
+        push_back: what a refusal does.
 
     Raises:
-        ConfigurationError: ``lead`` is not from 0 on and below the period; or, when acquiring, another event loop
-            that is still alive uses this bucket.
+        ConfigurationError: ``lead`` is not ``"adaptive"`` and not from 0 on and below the period; or, when acquiring,
+            another event loop that is still alive uses this bucket.
 
     """
 
@@ -209,21 +217,33 @@ class TokenBucket:
         "_let_go_by",
         "_longest",
         "_loop",
-        "_push_back",
+        "_pace",
+        "_policy",
         "_returning",
+        "_shortest",
         "_timer",
         "_waiting",
         "_waking",
         "limit",
     )
 
-    def __init__(self, limit: RateLimit, *, lead: float = 0.0, _longest: LongestAnswer | None = None) -> None:
-        if not 0 <= lead < limit.seconds:
-            message = f"lead must be from 0 on and below {limit.seconds} s, not {lead!r}"
+    def __init__(
+        self,
+        limit: RateLimit,
+        *,
+        lead: float | Literal["adaptive"] = 0.0,
+        push_back: PushBack = DEFAULT,
+        _longest: LongestAnswer | None = None,
+    ) -> None:
+        check_lead(lead)
+        if lead != "adaptive" and lead >= limit.seconds:
+            message = f"lead must be below the period of {limit.seconds} s, not {lead!r}"
             raise ConfigurationError(message)
         #: What the exchange allows.
         self.limit = limit
-        self._hold = limit.seconds * (1 + CLOCK_DRIFT) - lead
+        self._hold = limit.seconds * (1 + CLOCK_DRIFT) - (0.0 if lead == "adaptive" else lead)
+        self._policy = push_back
+        self._shortest = ShortestAnswer() if lead == "adaptive" else None
         self._longest = LongestAnswer() if _longest is None else _longest
         self._loop: asyncio.AbstractEventLoop | None = None
         self._in_flight = 0
@@ -236,7 +256,7 @@ class TokenBucket:
         # How many were given a slot and have not run since.
         self._waking = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._push_back: PushBack | None = None
+        self._pace: Pace | None = None
         # The leases of `async with` blocks. They are alike, so it does not matter which of them ends with which block.
         self._entered: list[Lease] = []
         # The limiter that has let this bucket go because it was idle, and the key it had there.
@@ -248,6 +268,29 @@ class TokenBucket:
             f"<TokenBucket {limit.requests} per {limit.seconds} s by {limit.scope.value}:"
             f" {self._in_flight} in flight, {len(self._cooling)} cooling, {len(self._waiting or ())} waiting>"
         )
+
+    @property
+    def free(self) -> int:
+        """How many calls could leave at this moment without waiting."""
+        if self._loop is None:
+            return self.limit.requests
+        now = self._loop.time()
+        pace = self._ease(now)
+        if self._waiting or (pace is not None and pace.paused_until > now):
+            return 0
+        self._has_room(now)
+        room = max(self.limit.requests - self._in_flight - len(self._cooling), 0)
+        return room if pace is None else min(room, 1)
+
+    @property
+    def queue(self) -> int:
+        """How many calls wait for their turn."""
+        return len(self._waiting or ())
+
+    @property
+    def wait(self) -> float:
+        """The seconds that a call made now would wait at least."""
+        return 0.0 if self._loop is None else self._least_wait(self.queue, self._loop.time())
 
     async def acquire(self, deadline: float | None = None) -> Lease:
         """Wait for the next lease, first come, first served.
@@ -267,7 +310,7 @@ class TokenBucket:
         loop = self._enter()
         number = next(_numbers)
         # Whoever was given a slot and has not run yet goes first, so a newcomer stands behind them.
-        if not self._waiting and not self._waking and self._push_back is None:
+        if not self._waiting and not self._waking and self._pace is None:
             now = loop.time()
             if self._has_room(now):
                 self._in_flight += 1
@@ -300,7 +343,11 @@ class TokenBucket:
     def _answered(self, since: float) -> None:
         now = self._time()
         self._longest.note(now - since, now)
-        self._cool(now + self._hold)
+        lead = 0.0
+        if self._shortest is not None:
+            self._shortest.note(now - since, now)
+            lead = self._shortest.lead()
+        self._cool(now + self._hold - lead)
 
     def _abandoned(self) -> None:
         now = self._time()
@@ -308,10 +355,10 @@ class TokenBucket:
 
     def _refused(self) -> None:
         now = self._time()
-        if self._push_back is None:
-            self._push_back = PushBack(self.limit.requests, self.limit.seconds, now)
+        if self._pace is None:
+            self._pace = Pace(self._policy, self.limit.requests, self.limit.seconds, now)
         else:
-            self._push_back.refused(now)
+            self._pace.refused(now)
 
     def _cool(self, free_at: float) -> None:
         self._in_flight -= 1
@@ -332,9 +379,10 @@ class TokenBucket:
         if deadline is not None:
             self._refuse_hopeless(loop, number, deadline, returning=returning)
         while True:
-            await self._turn(loop, number, deadline, returning=returning)
-            if await self._may_leave(loop, deadline):
-                return _Lease(self, loop, number, loop.time())
+            # A bucket may be merged into another one while a call waits in it.
+            await self._current()._turn(loop, number, deadline, returning=returning)
+            if await self._current()._may_leave(loop, deadline):
+                return _Lease(self._current(), loop, number, loop.time())
             # A refusal came while this call was about to leave. Those that were refused go first.
             returning = True
 
@@ -350,14 +398,15 @@ class TokenBucket:
         try:
             has_slot = await turn
         except BaseException:
-            self._leave(number, turn)
+            self._current()._leave(number, turn)
             raise
         finally:
             if alarm is not None:
                 alarm.cancel()
         if not has_slot:
-            ahead = self._ahead(number)
-            self._leave(number, turn)
+            bucket = self._current()
+            ahead = bucket._ahead(number)
+            bucket._leave(number, turn)
             raise _no_turn(ahead)
 
     async def _may_leave(self, loop: asyncio.AbstractEventLoop, deadline: float | None) -> bool:
@@ -366,25 +415,26 @@ class TokenBucket:
         try:
             may_leave = await self._keep_pace(loop, deadline)
         finally:
+            bucket = self._current()
             # On a loop that is gone, the bucket has forgotten those who waited.
-            if self._loop is loop:
-                self._waking -= 1
-                self._in_flight -= not may_leave
-                self._hand_over()
+            if bucket._loop is loop:
+                bucket._waking -= 1
+                bucket._in_flight -= not may_leave
+                bucket._hand_over()
         return may_leave
 
     async def _keep_pace(self, loop: asyncio.AbstractEventLoop, deadline: float | None) -> bool:
-        push_back = self._push_back
-        if push_back is None:
+        pace = self._pace
+        if pace is None:
             return True
-        if push_back.paused_until > loop.time():
+        if pace.paused_until > loop.time():
             return False
         try:
             async with asyncio.timeout_at(deadline):
-                await push_back.keep_pace()
+                await pace.keep()
         except TimeoutError:
             raise _no_turn(0) from None
-        return push_back.paused_until <= loop.time()
+        return pace.paused_until <= loop.time()
 
     def _queue(self, loop: asyncio.AbstractEventLoop, number: int, *, returning: bool) -> asyncio.Future[bool]:
         if self._waiting is None:
@@ -426,13 +476,13 @@ class TokenBucket:
         if loop is None or loop.is_closed():
             return
         now = loop.time()
-        push_back = self._ease(now)
+        pace = self._ease(now)
         while waiting:
-            if push_back is not None and self._waking:
+            if pace is not None and self._waking:
                 # One at a time may wait for the pace, or they would overtake each other there.
                 self._set_timer(None)
                 return
-            at = self._next_free(now, push_back)
+            at = self._next_free(now, pace)
             if at is None or at > now:
                 self._set_timer(at)
                 return
@@ -443,7 +493,7 @@ class TokenBucket:
                 self._waking += 1
                 turn.set_result(True)
 
-    def _next_free(self, now: float, push_back: PushBack | None) -> float | None:
+    def _next_free(self, now: float, pace: Pace | None) -> float | None:
         """Return when the head of the queue may go, `None` when that depends on an answer."""
         if self._has_room(now):
             at = now
@@ -451,7 +501,7 @@ class TokenBucket:
             at = self._cooling[0]
         else:
             return None
-        return at if push_back is None else max(at, push_back.paused_until)
+        return at if pace is None else max(at, pace.paused_until)
 
     def _has_room(self, now: float) -> bool:
         cooling = self._cooling
@@ -473,11 +523,11 @@ class TokenBucket:
         self._timer = None
         self._hand_over()
 
-    def _ease(self, now: float) -> PushBack | None:
+    def _ease(self, now: float) -> Pace | None:
         """Return what the last refusals still ask for, if anything."""
-        if self._push_back is not None and self._push_back.ease(now):
-            self._push_back = None
-        return self._push_back
+        if self._pace is not None and self._pace.ease(now):
+            self._pace = None
+        return self._pace
 
     def _refuse_hopeless(
         self, loop: asyncio.AbstractEventLoop, number: int, deadline: float, *, returning: bool
@@ -495,14 +545,14 @@ class TokenBucket:
     def _least_wait(self, ahead: int, now: float) -> float:
         """Return the seconds that a call waits at least when ``ahead`` others go before it."""
         requests = self.limit.requests
-        push_back = self._ease(now)
+        pace = self._ease(now)
         # A call in flight is answered now at the earliest, and so is each one that is still to leave.
         slots = [max(at, now) for at in self._cooling] + [now + self._hold] * self._in_flight
         slots = sorted(slots + [now] * (requests - len(slots)))
         rounds, slot = divmod(ahead, requests)
         at = slots[slot]
-        if push_back is not None:
-            at = max(at, push_back.paused_until)
+        if pace is not None:
+            at = max(at, pace.paused_until)
         return at + rounds * self._hold - now
 
     # The event loop.
@@ -527,8 +577,8 @@ class TokenBucket:
             self._bury_calls()
             ahead = loop.time() - before.time()
             self._cooling = [at + ahead for at in self._cooling]
-            if self._push_back is not None:
-                self._push_back.shift(ahead)
+            if self._pace is not None:
+                self._pace.shift(ahead)
         self._loop = loop
 
     def _bury_calls(self) -> None:
@@ -551,6 +601,36 @@ class TokenBucket:
             self._let_go_by = None
         return bucket
 
+    def _absorb(self, other: TokenBucket) -> None:
+        """Take over all that ``other`` knows: its history, its calls in flight, and its queue, in the order of coming."""
+        if other._loop is None:
+            return
+        self._share_loop_with(other)
+        for at in other._cooling:
+            heappush(self._cooling, at)
+        self._in_flight += other._in_flight
+        self._waking += other._waking
+        self._entered += other._entered
+        if other._waiting:
+            self._waiting = OrderedDict(sorted([*(self._waiting or {}).items(), *other._waiting.items()]))
+            self._returning = sorted(self._returning + other._returning)
+        self._pace = self._pace or other._pace
+        other._set_timer(None)
+        other._in_flight = other._waking = 0
+        other._cooling, other._waiting, other._pace = [], None, None
+        other._returning, other._entered = [], []
+        self._hand_over()
+
+    def _share_loop_with(self, other: TokenBucket) -> None:
+        """Bring both buckets to one event loop, if one of them rests."""
+        if self._loop is None:
+            self._loop = other._loop
+        elif other._loop is not self._loop and other._loop is not None:
+            if other._loop.is_running():
+                self._move_to(other._loop)
+            else:
+                other._move_to(self._loop)
+
     def _idle_in(self) -> float | None:
         """Return the seconds after which a new bucket would do the same as this one, `None` while it is at work.
 
@@ -564,6 +644,13 @@ class TokenBucket:
         if self._in_flight or self._waiting or self._ease(now) is not None:
             return None
         return max(self._cooling, default=now) - now
+
+
+def check_lead(lead: object) -> None:
+    """Refuse what is neither ``"adaptive"`` nor a number of seconds."""
+    if lead != "adaptive" and (type(lead) not in {int, float} or not 0 <= lead < math.inf):  # type: ignore[operator]
+        message = f"lead must be 'adaptive' or a finite number of seconds from 0 on, not {lead!r}"
+        raise ConfigurationError(message)
 
 
 def _give_up(turn: asyncio.Future[bool]) -> None:
@@ -582,9 +669,34 @@ class LocalLimiter:
     A bucket is kept for as long as its history matters and then let go, so a service may see any number of users.
     Whoever still holds one that was let go is led to the one of its key. A limiter may be used from several event
     loops as long as each user is on one of them.
+
+    Args:
+        share: the part of each limit that this process may spend, above 0 and up to 1, so that something else may
+            spend the rest: half of 6 requests a second is 3. Each bucket has at least one request.
+        lead: what `TokenBucket` does with it.
+        push_back: what a refusal does, see `PushBack`.
+
+    Raises:
+        ConfigurationError: ``share`` or ``lead`` is not of the kind above.
+
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        *,
+        share: float = 1.0,
+        lead: float | Literal["adaptive"] = 0.0,
+        push_back: PushBack = DEFAULT,
+    ) -> None:
+        if type(share) not in {int, float} or not 0 < share <= 1:
+            message = f"share must be a number above 0 and up to 1, not {share!r}"
+            raise ConfigurationError(message)
+        check_lead(lead)
+        self._share = share
+        self._lead: float | Literal["adaptive"] = lead
+        self._push_back = push_back
+        # Owners that turned out to be somebody else, see `merge`.
+        self._owners: dict[str | None, str] = {}
         self._lock = threading.Lock()
         # The one that was asked for longest ago first.
         self._buckets: OrderedDict[Hashable, TokenBucket] = OrderedDict()
@@ -606,10 +718,13 @@ class LocalLimiter:
             ConfigurationError: the bucket of this key was made for another limit.
 
         """
+        if self._share != 1:
+            limit = attrs.evolve(limit, requests=max(int(limit.requests * self._share), 1))
         with self._lock:
+            key = self._known_as(key)
             bucket = self._buckets.get(key)
             if bucket is None:
-                bucket = self._buckets[key] = TokenBucket(limit, _longest=self._longest)
+                bucket = self._buckets[key] = self._new_bucket(limit)
             else:
                 self._buckets.move_to_end(key)
         if bucket.limit is not limit and bucket.limit != limit:
@@ -617,6 +732,49 @@ class LocalLimiter:
             raise ConfigurationError(message, hint="Give one user and endpoint the same RateLimit everywhere.")
         self._see_to_sweeping()
         return bucket
+
+    def merge(self, owner: str, into: str) -> None:
+        """Count the calls of ``owner`` as those of ``into`` from now on, because they are one user.
+
+        Their buckets become one, with the history, the calls in flight and the queues of both.
+
+        Args:
+            owner: a `Credentials.owner`, such as that of a key without a label.
+            into: another one.
+
+        Raises:
+            ConfigurationError: both are at work on different event loops.
+
+        """
+        with self._lock:
+            into = self._owners.get(into, into)
+            if owner == into:
+                return
+            for key in [key for key in self._buckets if isinstance(key, BucketKey) and key.owner == owner]:
+                self._merge_bucket(key, key._replace(owner=into))
+            for other, known_as in self._owners.items():
+                if known_as == owner:
+                    self._owners[other] = into
+            self._owners[owner] = into
+
+    def _merge_bucket(self, key: BucketKey, into: BucketKey) -> None:
+        bucket = self._buckets[key]
+        target = self._buckets.setdefault(into, bucket)
+        if target is not bucket:
+            target._absorb(bucket)
+            bucket._let_go_by = (self, into)
+        del self._buckets[key]
+
+    def _known_as(self, key: Hashable) -> Hashable:
+        if self._owners and isinstance(key, BucketKey) and key.owner in self._owners:
+            return key._replace(owner=self._owners[key.owner])
+        return key
+
+    def _new_bucket(self, limit: RateLimit) -> TokenBucket:
+        lead = self._lead
+        if lead != "adaptive":
+            lead = min(lead, limit.seconds / 2)
+        return TokenBucket(limit, lead=lead, push_back=self._push_back, _longest=self._longest)
 
     def _see_to_sweeping(self) -> None:
         try:
@@ -660,7 +818,7 @@ class LocalLimiter:
 
     def _take_back(self, key: Hashable, bucket: TokenBucket) -> TokenBucket:
         with self._lock:
-            return self._buckets.setdefault(key, bucket)
+            return self._buckets.setdefault(self._known_as(key), bucket)
 
 
 #: The limiter of every `Session` that is given no other: so a new client finds the bucket that the last one left.

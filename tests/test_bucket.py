@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from okx_sol_async import ConfigurationError, RateLimit, Scope, Timeout, TokenBucket
-from okx_sol_async.pushback import CLEAN_TIME
+from okx_sol_async.pushback import DEFAULT, PushBack
 from okx_sol_async.ratelimit import CLOCK_DRIFT
 from okx_sol_async.travel import SHORTEST_TRAVEL, LongestAnswer
 from tests.virtual_time import VirtualLoop, run
@@ -340,7 +340,7 @@ async def test_the_pace_gets_slower_with_refusals_and_bursts_come_back_after_cle
 
     assert [0.29, 0.29] == [round(later - earlier, 2) for (_, earlier), (_, later) in pairwise(log)]
 
-    await asyncio.sleep(3 * CLEAN_TIME)
+    await asyncio.sleep(3 * DEFAULT.clean_time)
     log.clear()
     await asyncio.gather(*(take(bucket, log, number) for number in range(6)))  # type: ignore[arg-type]
 
@@ -568,7 +568,7 @@ async def test_the_pace_is_kept_while_it_becomes_faster() -> None:
     bucket = TokenBucket(limit)
     (await bucket.acquire()).refused()
     left = []
-    while now() < 1000 + 2.5 * CLEAN_TIME:
+    while now() < 1000 + 2.5 * DEFAULT.clean_time:
         lease = await bucket.acquire()
         left.append(now())
         lease.answered()
@@ -626,3 +626,86 @@ async def test_a_block_may_be_left_in_another_task() -> None:
 def test_the_margin_for_clocks_grows_with_the_period() -> None:
     """Two clocks drift apart in proportion."""
     assert pytest.approx(60 * (1 + CLOCK_DRIFT)) == TokenBucket(RateLimit(5, 60, Scope.USER))._hold
+
+
+# What a bucket tells, and what can be set.
+
+
+@virtual
+async def test_a_bucket_tells_its_tokens_its_queue_and_the_wait() -> None:
+    """A caller can know what it would face before it calls."""
+    bucket = TokenBucket(SIX)
+    assert (6, 0, 0.0) == (bucket.free, bucket.queue, bucket.wait)
+
+    leases = [await bucket.acquire() for _ in range(6)]
+    assert (0, 0, pytest.approx(HOLD)) == (bucket.free, bucket.queue, bucket.wait)
+
+    leases[0].answered()
+    await asyncio.sleep(0.5)
+    waiting = [asyncio.create_task(bucket.acquire()) for _ in range(7)]
+    await asyncio.sleep(0)
+    assert (0, 7, pytest.approx(2 * HOLD, abs=TICKS)) == (bucket.free, bucket.queue, bucket.wait)
+
+    for task in waiting:
+        task.cancel()
+    await asyncio.sleep(1)
+    assert (1, 0, 0.0) == (bucket.free, bucket.queue, bucket.wait)
+
+
+@virtual
+async def test_during_a_pause_no_token_is_free() -> None:
+    """And after it one at a time, until bursts are allowed again."""
+    bucket = TokenBucket(SIX)
+    (await bucket.acquire()).refused()
+    assert 0 == bucket.free
+    assert 1.0 == pytest.approx(bucket.wait, abs=TICKS)
+
+    await asyncio.sleep(1.1)
+    assert 1 == bucket.free
+
+    await asyncio.sleep(DEFAULT.clean_time)
+    assert 6 == bucket.free
+
+
+@virtual
+async def test_an_adaptive_lead_is_learnt_from_the_answers() -> None:
+    """After twenty answers a slot is free earlier, by less than the shortest of them."""
+    bucket = TokenBucket(RateLimit(1, 1.0, Scope.USER), lead="adaptive")
+    gaps = []
+    for _ in range(30):
+        lease = await bucket.acquire()
+        await asyncio.sleep(0.2)
+        lease.answered()
+        answered_at = now()
+        gaps.append(bucket._cooling[0] - answered_at)
+
+    assert HOLD == pytest.approx(gaps[0], abs=TICKS)
+    assert HOLD - 0.195 == pytest.approx(gaps[-1], abs=2 * TICKS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        ({"pause": -1}, "pause"),
+        ({"pause": math.inf}, "pause"),
+        ({"step": 1}, "step"),
+        ({"cap": 0.5}, "cap"),
+        ({"clean_time": 0}, "clean_time"),
+        ({"clean_time": "30"}, "clean_time"),
+    ],
+)
+def test_what_a_refusal_does_is_checked(arguments: dict[str, object], field: str) -> None:
+    """A number that means nothing is refused by its name."""
+    with pytest.raises(ConfigurationError, match=field):
+        PushBack(**arguments)  # type: ignore[arg-type]
+
+
+@virtual
+async def test_without_a_pace_bursts_are_allowed_after_the_pause() -> None:
+    """`PushBack(paced=False)` pauses only, for as long as it is told."""
+    bucket, log = TokenBucket(SIX, push_back=PushBack(pause=0.5, paced=False)), []
+    (await bucket.acquire()).refused()
+
+    await asyncio.gather(*(take(bucket, log, number) for number in range(5)))
+
+    assert {0.5} == {at for _, at in log}

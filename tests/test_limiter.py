@@ -236,3 +236,150 @@ def test_one_loop_does_not_let_go_what_another_may_be_using() -> None:
     run(main())
 
     assert 0 == len(limiter)
+
+
+# Two keys that turn out to be one user.
+
+
+@pytest.mark.parametrize("into_is_older", [True, False])
+def test_merging_loses_neither_history_nor_order(into_is_older: bool) -> None:  # noqa: FBT001
+    """What was in flight, cooling and waiting in both counts in one, and all wait in the order in which they came."""
+    limiter = LocalLimiter()
+    left: list[tuple[int, float]] = []
+
+    async def call(number: int, owner: str) -> None:
+        lease = await limiter.bucket(key(owner), SIX).acquire()
+        left.append((number, asyncio.get_running_loop().time()))
+        await asyncio.sleep(0.2)
+        lease.answered()
+
+    async def main() -> None:
+        tasks = []
+        for number in range(40):
+            tasks.append(asyncio.create_task(call(number, "ab"[number % 2])))
+            await asyncio.sleep(0)
+        limiter.merge(*("ab" if into_is_older else "ba"))
+        tasks.append(asyncio.create_task(call(40, "a")))
+        tasks.append(asyncio.create_task(call(41, "b")))
+        await asyncio.gather(*tasks)
+
+        assert 1 == len(limiter)
+        [bucket] = limiter._buckets.values()
+        assert (0, 0, 0) == (bucket._in_flight, bucket._waking, bucket.queue)
+
+    run(main())
+
+    assert sorted(left) == left
+    # Twelve had left before anybody knew; from then on there are six in a period.
+    later = [at for _, at in left[12:]]
+    assert all(seventh - first > 1 for first, seventh in zip(later, later[6:], strict=False))
+    assert later[0] - left[0][1] > 1.19
+
+
+def test_after_a_merge_both_names_are_one() -> None:
+    """Also over several steps, and for whoever holds an old bucket."""
+    limiter = LocalLimiter()
+    held = limiter.bucket(key("a"), SIX)
+    limiter.merge("a", "b")
+    limiter.merge("b", "c")
+    limiter.merge("c", "a")
+
+    assert limiter.bucket(key("a"), SIX) is limiter.bucket(key("b"), SIX) is limiter.bucket(key("c"), SIX)
+
+    async def main() -> None:
+        (await held.acquire()).answered()
+        assert 5 == limiter.bucket(key("c"), SIX).free
+
+    run(main())
+
+
+def test_leases_and_refusals_of_a_merged_bucket_count() -> None:
+    """A call that was in flight when the buckets were merged ends in the one that is left."""
+    limiter = LocalLimiter()
+
+    async def main() -> None:
+        leases = [await limiter.bucket(key("a"), SIX).acquire() for _ in range(3)]
+        limiter.bucket(key("b"), SIX)
+        limiter.merge("a", "b")
+        bucket = limiter.bucket(key("b"), SIX)
+        assert 3 == bucket.free
+
+        leases[0].answered()
+        leases[1].abandoned()
+        place = leases[2].refused()
+        assert 0 == bucket._in_flight
+        assert place is not None
+        began = asyncio.get_running_loop().time()
+        (await place.acquire(None)).answered()
+        assert asyncio.get_running_loop().time() - began > 0.99
+
+    run(main())
+
+
+def test_cancelling_those_who_wait_in_a_merged_bucket_costs_nobody_anything() -> None:
+    """They leave the queue they were moved to."""
+    limiter = LocalLimiter()
+
+    async def main() -> None:
+        for owner in "ab":
+            for _ in range(6):
+                (await limiter.bucket(key(owner), SIX).acquire()).answered()
+        waiting = [asyncio.create_task(limiter.bucket(key(owner), SIX).acquire()) for owner in "abab"]
+        await asyncio.sleep(0)
+        limiter.merge("a", "b")
+        for task in waiting[:2]:
+            task.cancel()
+        leases = await asyncio.gather(*waiting[2:])
+        for lease in leases:
+            lease.answered()
+        bucket = limiter.bucket(key("a"), SIX)
+
+        assert (0, 0) == (bucket._in_flight, bucket.queue)
+
+    run(main())
+
+
+def test_two_users_at_work_on_two_loops_are_not_merged() -> None:
+    """It is said, and both go on as before."""
+    limiter = LocalLimiter()
+    other = VirtualLoop()
+
+    async def main() -> None:
+        await limiter.bucket(key("ours"), SIX).acquire()
+        with pytest.raises(ConfigurationError, match="another event loop"):
+            limiter.merge("theirs", "ours")
+        assert 2 == len(limiter)
+
+    try:
+        other.run_until_complete(limiter.bucket(key("theirs"), SIX).acquire())
+        run(main())
+    finally:
+        other.close()
+
+
+# What part of the quota a process may spend.
+
+
+@pytest.mark.parametrize(("share", "requests"), [(1.0, 6), (0.5, 3), (0.99, 5), (0.01, 1)])
+def test_a_share_leaves_room_for_others(share: float, requests: int) -> None:
+    """The limit of each bucket is that part of OKX's, and one at least."""
+    bucket = LocalLimiter(share=share).bucket(key("a"), SIX)
+
+    assert (requests, requests, 0, 0.0) == (bucket.limit.requests, bucket.free, bucket.queue, bucket.wait)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        ({"share": 0}, "share"),
+        ({"share": 1.5}, "share"),
+        ({"share": True}, "share"),
+        ({"lead": -1}, "lead"),
+        ({"lead": "some"}, "lead"),
+        ({"lead": float("inf")}, "lead"),
+    ],
+)
+def test_a_limiter_checks_what_it_is_given(arguments: dict[str, object], field: str) -> None:
+    """A setting that means nothing is refused by its name."""
+    with pytest.raises(ConfigurationError, match=f"{field} must"):
+        LocalLimiter(**arguments)  # type: ignore[arg-type]
