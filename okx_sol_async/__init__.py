@@ -1,6 +1,6 @@
 """The asyncio SDK for OKX's SOL staking API."""
 
-from okx_sol_async.endpoints import BALANCE, Endpoint
+from okx_sol_async.endpoints import ACCOUNT_CONFIG, BALANCE, Endpoint
 from okx_sol_async.errors import (
     APIError,
     AuthenticationError,
@@ -16,7 +16,7 @@ from okx_sol_async.errors import (
     TransportError,
     Unavailable,
 )
-from okx_sol_async.models import Balance
+from okx_sol_async.models import AccountConfig, Balance
 from okx_sol_async.pushback import PushBack
 from okx_sol_async.ratelimit import (
     Bucket,
@@ -31,17 +31,22 @@ from okx_sol_async.ratelimit import (
 from okx_sol_async.session import Region, Session
 from okx_sol_async.signing import Credentials, Signer, sign
 from okx_sol_async.staking import SolStaking
+from okx_sol_async.telemetry import CallReport, Counters
 from okx_sol_async.version import __version__
 
 __all__ = [
+    "ACCOUNT_CONFIG",
     "BALANCE",
     "APIError",
+    "AccountConfig",
     "AuthenticationError",
     "Balance",
     "Bucket",
     "BucketKey",
+    "CallReport",
     "ClockSkew",
     "ConfigurationError",
+    "Counters",
     "Credentials",
     "DecodeError",
     "Endpoint",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
 import aiohttp
@@ -24,7 +25,10 @@ from okx_sol_async.errors import (
 )
 from okx_sol_async.ratelimit import BucketKey, Scope
 from okx_sol_async.signing import Signer
+from okx_sol_async.telemetry import CallReport, Counters
 from okx_sol_async.wire import ANSWER_LIMIT, read_answer
+
+logger: Final = logging.getLogger("okx_sol_async")
 
 if TYPE_CHECKING:
     from aiohttp import ClientHandlerType, ClientMiddlewareType, ClientRequest, ClientResponse
@@ -40,6 +44,8 @@ R = TypeVar("R")
 CONNECT_TIMEOUT: Final = 5.0
 #: So often a call may be refused before its caller is told.
 REFUSALS: Final = 10
+#: A wait of fewer seconds is the time that taking a lease takes.
+NOTICEABLE_WAIT: Final = 0.001
 _TRACE_HEADERS: Final = ("x-trace-id", "x-request-id", "traceid")
 # The time on the wire is counted here: aiohttp's `total` would count the wait for the bucket too.
 _CLIENT_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT)
@@ -100,6 +106,19 @@ class Route:
     origin_text: str = attrs.field(init=False, default=attrs.Factory(lambda self: str(self.origin), takes_self=True))
     _urls: dict[str, URL] = attrs.field(init=False, factory=dict)
 
+    def bucket_key(self, endpoint: Endpoint[Any], credentials: Credentials | None) -> BucketKey:
+        """Return what makes two calls share a bucket.
+
+        Raises:
+            ConfigurationError: the endpoint needs credentials, and there are none.
+
+        """
+        if endpoint.signed and credentials is None:
+            message = f"{endpoint} needs credentials"
+            raise ConfigurationError(message, hint="Pass the credentials of the user, or use SolStaking.")
+        owner = credentials.owner if credentials is not None and endpoint.limit.scope is Scope.USER else None
+        return BucketKey(self.origin_text, self.demo, owner, endpoint.method, endpoint.path)
+
     def url(self, path: str) -> URL:
         """Return the whole URL of one of OKX's paths, as it is sent."""
         url = self._urls.get(path)
@@ -124,9 +143,13 @@ class Call(Generic[R]):
         "_http",
         "_in_queue",
         "_lease",
+        "_refusals",
         "_route",
+        "_sends",
+        "_sent_at",
         "_stopped",
         "_task",
+        "_took",
         "_waited",
     )
 
@@ -138,21 +161,20 @@ class Call(Generic[R]):
         credentials: Credentials | None,
         limiter: Limiter,
     ) -> None:
-        if endpoint.signed and credentials is None:
-            message = f"{endpoint} needs credentials"
-            raise ConfigurationError(message, hint="Pass the credentials of the user, or use SolStaking.")
         self._route = route
         self._http = http
         self._endpoint = endpoint
         self._credentials = credentials
-        owner = credentials.owner if credentials is not None and endpoint.limit.scope is Scope.USER else None
-        key = BucketKey(route.origin_text, route.demo, owner, endpoint.method, endpoint.path)
-        self._bucket: Bucket = limiter.bucket(key, endpoint.limit)
+        self._bucket: Bucket = limiter.bucket(route.bucket_key(endpoint, credentials), endpoint.limit)
         # The lease of what was sent last; None before.
         self._lease: Lease | None = None
         self._in_queue = False
-        # Seconds in the queue so far.
+        # Seconds in the queue and on the wire so far.
         self._waited = 0.0
+        self._took = 0.0
+        self._sent_at = 0.0
+        self._sends = 0
+        self._refusals = 0
         self._task: asyncio.Task[Any] | None = None
         # How often the task was cancelled already when the attempt began.
         self._cancellations = 0
@@ -172,6 +194,25 @@ class Call(Generic[R]):
         if isinstance(outcome, OKXError):
             raise self._addressed(outcome)
         return outcome
+
+    def count(self, counters: Counters) -> None:
+        """Add the call, which has ended, to ``counters``."""
+        counters.calls += 1
+        counters.waits += self._waited > NOTICEABLE_WAIT
+        counters.refusals += self._refusals
+        counters.resends += max(self._sends - 1, 0)
+
+    def report(self, error: BaseException | None) -> CallReport:
+        """Return what there is to tell of the call, which has ended with ``error``."""
+        return CallReport(
+            endpoint=str(self._endpoint),
+            waited=self._waited,
+            took=self._took,
+            sends=self._sends,
+            refusals=self._refusals,
+            error=error if isinstance(error, OKXError) else None,
+            cancelled=isinstance(error, asyncio.CancelledError),
+        )
 
     def stop(self) -> None:
         """End the call, wherever it is, because the session closes."""
@@ -193,6 +234,7 @@ class Call(Generic[R]):
             if not self._was_refused(outcome) or self._lease is None:
                 # Without a lease, something stands in for the wire, and nothing may be sent again.
                 break
+            self._note_refusal()
             self._bucket = self._lease.refused() or self._bucket
             if refusals == REFUSALS:
                 break
@@ -201,6 +243,15 @@ class Call(Generic[R]):
                 # It is OKX's refusal that made the call wait for longer than max_wait.
                 return refusal
         return outcome
+
+    def _note_refusal(self) -> None:
+        self._refusals += 1
+        if self._refusals == 1:
+            logger.warning(
+                "OKX refused %s: something else spends the same limit. It is sent again after a pause",
+                self._endpoint,
+                extra={"endpoint": str(self._endpoint)},
+            )
 
     def _was_refused(self, outcome: R | OKXError) -> bool:
         """Tell whether OKX certainly did not count the call: 50011, and for a read also a 429 without an envelope."""
@@ -232,7 +283,7 @@ class Call(Generic[R]):
                 raise
             return failure
         finally:
-            route.deadlines.end(self)
+            self._leave_wire()
             self._take_back_cancellation()
             self._task = None
         outcome = _read_outcome(endpoint, response.status, body)
@@ -247,7 +298,7 @@ class Call(Generic[R]):
         except BaseException:
             self._bucket = lease.abandoned() or self._bucket
             # A middleware around this one may wait before it sends again, and its wait is not the wire.
-            self._route.deadlines.end(self)
+            self._leave_wire()
             raise
         lease.answered()
         return response
@@ -259,7 +310,7 @@ class Call(Generic[R]):
 
     async def _acquire(self) -> Lease:
         route = self._route
-        route.deadlines.end(self)
+        self._leave_wire()
         # A middleware that swallowed the end of the last attempt begins another one.
         self._take_back_cancellation()
         loop = asyncio.get_running_loop()
@@ -275,8 +326,16 @@ class Call(Generic[R]):
             lease.answered()
             raise _stopped()
         self._lease = lease
+        self._sends += 1
+        self._sent_at = now
         route.deadlines.begin(self, loop, now)
         return lease
+
+    def _leave_wire(self) -> None:
+        if self._sent_at:
+            self._took += asyncio.get_running_loop().time() - self._sent_at
+            self._sent_at = 0.0
+            self._route.deadlines.end(self)
 
     def _failure(self, error: BaseException, ended_by: OKXError | None) -> OKXError | None:
         """Return what ``error`` means to the caller; `None` if it is not about the call, and passes through."""

@@ -12,7 +12,7 @@ from typing import Final, Generic, TypeVar
 import attrs
 
 from okx_sol_async.errors import DecodeError
-from okx_sol_async.models import Balance
+from okx_sol_async.models import AccountConfig, Balance
 from okx_sol_async.ratelimit import RateLimit, Scope
 from okx_sol_async.wire import read_rows
 
@@ -48,6 +48,26 @@ def _read_balance(data: object) -> Balance:
     # No row is the sum of no assets.
     return rows[0] if rows else Balance("OKSOL", Decimal(0), Decimal(0), Decimal(0))
 
+
+def _read_account_config(data: object) -> AccountConfig:
+    rows = read_rows(data, AccountConfig)
+    if len(rows) != 1 or not rows[0].uid:
+        message = (
+            f"$.data must hold one row with a uid, not {len(rows)} rows" if len(rows) != 1 else "$.data[0].uid is empty"
+        )
+        raise DecodeError(message)
+    return rows[0]
+
+
+#: Whose key it is: a read, 5 times in two seconds per user.
+#: `OKX: Get account configuration
+#: <https://www.okx.com/docs-v5/en/#trading-account-rest-api-get-account-configuration>`_
+ACCOUNT_CONFIG: Final[Endpoint[AccountConfig]] = Endpoint(
+    method="GET",
+    path="/api/v5/account/config",
+    limit=RateLimit(5, 2.0, Scope.USER),
+    decode=_read_account_config,
+)
 
 #: The OKSOL of an account: a read, 6 times a second per user.
 #: `OKX: GET / Balance <https://www.okx.com/docs-v5/en/#financial-product-sol-staking-get-balance>`_

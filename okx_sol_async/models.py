@@ -9,6 +9,20 @@ import attrs
 
 
 @attrs.frozen
+class AccountConfig:
+    """Whose key it is.
+
+    `OKX: Get account configuration
+    <https://www.okx.com/docs-v5/en/#trading-account-rest-api-get-account-configuration>`_
+    """
+
+    #: The User ID that OKX counts calls by; a sub-account has one of its own.
+    uid: str
+    #: The User ID of the main account; the same as ``uid`` for the main account itself.
+    main_uid: str
+
+
+@attrs.frozen
 class Balance:
     """The staked SOL of one account, held as the token OKSOL.
 

@@ -405,9 +405,8 @@ class TokenBucket:
                 alarm.cancel()
         if not has_slot:
             bucket = self._current()
-            ahead = bucket._ahead(number)
             bucket._leave(number, turn)
-            raise _no_turn(ahead)
+            raise _no_turn(bucket.queue)
 
     async def _may_leave(self, loop: asyncio.AbstractEventLoop, deadline: float | None) -> bool:
         """Wait for the pace with a slot in hand. If there is a pause, give the slot back and tell `False`."""
@@ -433,7 +432,7 @@ class TokenBucket:
             async with asyncio.timeout_at(deadline):
                 await pace.keep()
         except TimeoutError:
-            raise _no_turn(0) from None
+            raise _no_turn(self.queue) from None
         return pace.paused_until <= loop.time()
 
     def _queue(self, loop: asyncio.AbstractEventLoop, number: int, *, returning: bool) -> asyncio.Future[bool]:
@@ -457,12 +456,6 @@ class TokenBucket:
             self._in_flight -= 1
             self._waking -= 1
         self._hand_over()
-
-    def _ahead(self, number: int, *, returning: bool = False) -> int:
-        """Return how many of those who wait go before the call of ``number``."""
-        if returning or number in self._returning:
-            return sum(1 for other in self._returning if other < number)
-        return sum(1 for other in self._waiting or () if other != number and other < number)
 
     def _hand_over(self) -> None:
         """Give the free slots to those who wait, in order, and set the timer for the next slot."""
@@ -533,7 +526,7 @@ class TokenBucket:
         self, loop: asyncio.AbstractEventLoop, number: int, deadline: float, *, returning: bool
     ) -> None:
         now = loop.time()
-        ahead = self._ahead(number, returning=returning)
+        ahead = sum(other < number for other in self._returning) if returning else self.queue
         wait = self._least_wait(ahead, now)
         if now + wait > deadline:
             message = (
@@ -658,8 +651,8 @@ def _give_up(turn: asyncio.Future[bool]) -> None:
         turn.set_result(False)
 
 
-def _no_turn(ahead: int) -> Timeout:
-    message = f"no turn within max_wait: {ahead} calls of this user still wait before this one"
+def _no_turn(queue: int) -> Timeout:
+    message = f"no turn within max_wait: {queue} other calls of this user wait"
     return Timeout(message, hint="Call less often, or allow a longer max_wait.")
 
 
@@ -747,7 +740,7 @@ class LocalLimiter:
 
         """
         with self._lock:
-            into = self._owners.get(into, into)
+            owner, into = self._owners.get(owner, owner), self._owners.get(into, into)
             if owner == into:
                 return
             for key in [key for key in self._buckets if isinstance(key, BucketKey) and key.owner == owner]:

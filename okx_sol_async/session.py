@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import enum
 import ipaddress
+import logging
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import aiohttp
+import attrs
 from yarl import URL
 
-from okx_sol_async.call import Call, Deadlines, Route, http_is_closed
+from okx_sol_async.call import Call, Deadlines, Route, http_is_closed, logger
+from okx_sol_async.endpoints import ACCOUNT_CONFIG
 from okx_sol_async.errors import ConfigurationError
 from okx_sol_async.ratelimit import PROCESS_LIMITER
+from okx_sol_async.signing import Credentials
+from okx_sol_async.telemetry import CallReport, Counters
 from okx_sol_async.version import __version__
 
 if TYPE_CHECKING:
@@ -24,8 +29,7 @@ if TYPE_CHECKING:
     from aiohttp import ClientMiddlewareType
 
     from okx_sol_async.endpoints import Endpoint
-    from okx_sol_async.ratelimit import Limiter
-    from okx_sol_async.signing import Credentials
+    from okx_sol_async.ratelimit import Bucket, Limiter
 
 R = TypeVar("R")
 
@@ -71,6 +75,8 @@ class Session:
         max_wait: the most seconds that a call may stand in the queue for its user's limit; `None` for as long as it
             takes.
         attempts: how often a read may be sent in all when it fails. This version sends it once, whatever the number.
+        observe: is called with a `CallReport` when a call has ended, for metrics. It should return at once, and what
+            it raises is logged. `None`: nothing is made to be told.
 
     Raises:
         ConfigurationError: an argument is not of the kind above; the message names it.
@@ -89,6 +95,7 @@ class Session:
         timeout: float = 10.0,
         max_wait: float | None = None,
         attempts: int = 3,
+        observe: Callable[[CallReport], None] | None = None,
     ) -> None:
         if type(region) is not Region:
             message = f"region must be one of {', '.join(map(str, Region))}, not {region!r}"
@@ -106,6 +113,9 @@ class Session:
             if value is not None and not callable(getattr(value, method, None)):
                 message = f"{name} must have a method {method}, and {type(value).__name__} has none"
                 raise ConfigurationError(message)
+        if observe is not None and not callable(observe):
+            message = f"observe must be callable, and {type(observe).__name__} is not"
+            raise ConfigurationError(message)
         origin = URL(region.value) if base_url is None else _checked_origin(base_url)
         self._route = Route(
             origin=origin,
@@ -123,6 +133,8 @@ class Session:
         self._calls: set[Call[Any]] = set()
         self._last_call_ended: asyncio.Event | None = None
         self._closed = False
+        self._counters = Counters()
+        self._observe = observe
 
     @classmethod
     def from_env(
@@ -208,12 +220,87 @@ class Session:
         http = self._open()
         call = Call(self._route, http, endpoint, credentials, self._limiter)
         self._calls.add(call)
+        error: BaseException | None = None
         try:
             return await call.run()
+        except BaseException as raised:
+            error = raised
+            raise
         finally:
             self._calls.discard(call)
+            call.count(self._counters)
+            if self._observe is not None or logger.isEnabledFor(logging.DEBUG):
+                self._tell(call.report(error))
             if self._last_call_ended is not None and not self._calls:
                 self._last_call_ended.set()
+            # The frame and what is raised from it would keep each other alive.
+            del error
+
+    @property
+    def counters(self) -> Counters:
+        """What the session has seen so far, as it is now."""
+        return attrs.evolve(self._counters)
+
+    def bucket(self, endpoint: Endpoint[Any], credentials: Credentials | None = None) -> Bucket:
+        """Return the bucket that the calls of an endpoint wait for.
+
+        With the limiter of this package it is a `TokenBucket`, which tells its free tokens, its queue and the wait.
+
+        Args:
+            endpoint: which one.
+            credentials: whose; `None` for a public endpoint.
+
+        Raises:
+            ConfigurationError: the endpoint needs credentials.
+
+        """
+        return self._limiter.bucket(self._route.bucket_key(endpoint, credentials), endpoint.limit)
+
+    async def identify(self, credentials: Credentials) -> Credentials:
+        """Look up whose key it is, and let it share the limits of that user.
+
+        OKX counts calls by User ID. If several keys of one user carry no label, or different ones, each has a bucket
+        of its own until it is identified; then the buckets become one, with the history and the order of all.
+
+        Returns:
+            the same key with the User ID as its ``user_id``.
+
+        Raises:
+            OKXError: as `call` does.
+
+        `OKX: Get account configuration
+        <https://www.okx.com/docs-v5/en/#trading-account-rest-api-get-account-configuration>`_ (Read permission).
+
+        """
+        account = await self.call(ACCOUNT_CONFIG, credentials)
+        known = Credentials(credentials.api_key, credentials.secret_key, credentials.passphrase, account.uid)
+        merge = getattr(self._limiter, "merge", None)
+        if merge is not None:
+            merge(credentials.owner, known.owner)
+        return known
+
+    def _tell(self, report: CallReport) -> None:
+        outcome = "cancelled" if report.cancelled else type(report.error).__name__ if report.error else "answered"
+        logger.debug(
+            "%s: %s, %.3f s in the queue, %.3f s on the wire",
+            report.endpoint,
+            outcome,
+            report.waited,
+            report.took,
+            extra={
+                "endpoint": report.endpoint,
+                "outcome": outcome,
+                "waited": report.waited,
+                "took": report.took,
+                "sends": report.sends,
+                "refusals": report.refusals,
+            },
+        )
+        if self._observe is not None:
+            try:
+                self._observe(report)
+            except Exception:  # noqa: BLE001 - what is wrong with an onlooker must not end the call
+                logger.exception("observe raised an error")
 
     def _open(self) -> aiohttp.ClientSession:
         loop = asyncio.get_running_loop()

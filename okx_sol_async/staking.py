@@ -69,6 +69,21 @@ class SolStaking:
         if self._owns_session:
             await self._session.aclose()
 
+    async def identify(self) -> str:
+        """Look up the User ID, and let this key share the limits of its user's other keys.
+
+        Returns:
+            the User ID, which is the ``user_id`` of this object's calls from now on.
+
+        Raises:
+            OKXError: as `balance` does.
+
+        See `Session.identify`.
+
+        """
+        self._credentials = await self._session.identify(self._credentials)
+        return str(self._credentials.user_id)
+
     async def balance(self) -> Balance:
         """Return the OKSOL that the account holds, and its interest.
 

@@ -18,7 +18,7 @@ from cattrs import BaseValidationError, ClassValidationError, Converter
 from cattrs.gen import make_dict_structure_fn, override
 
 from okx_sol_async.errors import DecodeError, api_error, one_line
-from okx_sol_async.models import Balance
+from okx_sol_async.models import AccountConfig, Balance
 
 M = TypeVar("M")
 
@@ -184,6 +184,7 @@ def _converter(*, detailed_validation: bool) -> Converter:
     converter = Converter(detailed_validation=detailed_validation)
     converter.register_structure_hook(str, _read_str)
     converter.register_structure_hook(Decimal, _read_decimal)
+    _teach(converter, AccountConfig)
     _teach(
         converter,
         Balance,

@@ -18,8 +18,10 @@ from okx_sol_async import (
     AuthenticationError,
     Balance,
     BucketKey,
+    CallReport,
     ClockSkew,
     ConfigurationError,
+    Counters,
     Credentials,
     Endpoint,
     LocalLimiter,
@@ -32,6 +34,7 @@ from okx_sol_async import (
     Session,
     SolStaking,
     Timeout,
+    TokenBucket,
     TransportError,
 )
 from okx_sol_async.call import REFUSALS
@@ -783,6 +786,7 @@ def test_a_base_url_may_be_any_https_host_or_this_machine(base_url: str) -> None
         ({"http": "x"}, "http"),
         ({"limiter": 5}, "limiter"),
         ({"middlewares": None}, "middlewares"),
+        ({"observe": 5}, "observe"),
         ({"middlewares": ["x"]}, "middlewares"),
     ],
 )
@@ -831,7 +835,141 @@ async def test_nothing_is_logged_when_all_is_well(
     exchange: Emulator, session: Session, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The library is silent by default."""
-    with caplog.at_level(logging.DEBUG, logger="okx_sol_async"):
+    with caplog.at_level(logging.INFO, logger="okx_sol_async"):
         await session.call(BALANCE, exchange.credentials)
 
     assert [] == [record for record in caplog.records if record.name.startswith("okx_sol_async")]
+
+
+async def test_at_debug_each_call_is_one_structured_line(
+    exchange: Emulator, session: Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What became of it, and its seconds in the queue and on the wire."""
+    with caplog.at_level(logging.DEBUG, logger="okx_sol_async"):
+        await session.call(BALANCE, exchange.credentials)
+        with pytest.raises(AuthenticationError):
+            await session.call(BALANCE, CREDENTIALS)
+
+    told = [vars(record) for record in caplog.records if record.name == "okx_sol_async"]
+    assert ["answered", "AuthenticationError"] == [record["outcome"] for record in told]
+    assert {(str(BALANCE), 1, 0)} == {(record["endpoint"], record["sends"], record["refusals"]) for record in told}
+
+
+async def test_a_refusal_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """Somebody should find out what else spends the limit. It is said once for each call."""
+    foreign = Foreign(refusals=3)
+    async with serving(foreign.handle) as url, Session(base_url=url, limiter=InstantLimiter()) as session:
+        await session.call(BALANCE, CREDENTIALS)
+
+    [record] = [record for record in caplog.records if record.name == "okx_sol_async"]
+    assert "WARNING" == record.levelname
+    assert "something else spends the same limit" in record.getMessage()
+
+
+async def test_a_session_counts_what_it_sees() -> None:
+    """Calls, waits, refusals and resends."""
+    foreign = Foreign(refusals=1)
+    async with serving(foreign.handle) as url, Session(base_url=url, limiter=LocalLimiter()) as session:
+        assert Counters() == session.counters
+
+        await asyncio.gather(*(session.call(BALANCE, CREDENTIALS) for _ in range(3)))
+        counted = session.counters
+
+    assert (3, 1, 1) == (counted.calls, counted.refusals, counted.resends)
+    assert counted.waits >= 1
+    counted.calls = 0
+    assert 3 == session.counters.calls
+
+
+async def test_an_onlooker_is_told_of_each_call(exchange: Emulator) -> None:
+    """Whatever became of it."""
+    reports: list[CallReport] = []
+    async with Session(base_url=exchange.url, observe=reports.append) as session:
+        await session.call(BALANCE, exchange.credentials)
+        with pytest.raises(AuthenticationError) as caught:
+            await session.call(BALANCE, CREDENTIALS)
+        task = asyncio.create_task(session.call(BALANCE, exchange.credentials))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+
+    answered, refused, cancelled = reports
+    assert (str(BALANCE), 1, 0, None, False) == (
+        answered.endpoint,
+        answered.sends,
+        answered.refusals,
+        answered.error,
+        answered.cancelled,
+    )
+    assert answered.took > 0
+    assert caught.value is refused.error
+    assert (None, True) == (cancelled.error, cancelled.cancelled)
+
+
+async def test_an_onlooker_that_fails_does_no_harm(exchange: Emulator, caplog: pytest.LogCaptureFixture) -> None:
+    """Its error is logged, and the caller has its balance."""
+
+    def fail(report: CallReport) -> None:
+        raise ZeroDivisionError
+
+    async with Session(base_url=exchange.url, observe=fail) as session:
+        assert EXPECTED == await session.call(BALANCE, exchange.credentials)
+
+    assert "observe raised an error" in caplog.text
+
+
+async def test_a_bucket_can_be_looked_at(exchange: Emulator, session: Session) -> None:
+    """With the limiter of this package it tells its free tokens."""
+    await session.call(BALANCE, exchange.credentials)
+
+    bucket = session.bucket(BALANCE, exchange.credentials)
+
+    assert isinstance(bucket, TokenBucket)
+    assert 5 == bucket.free
+    with pytest.raises(ConfigurationError, match="needs credentials"):
+        session.bucket(BALANCE)
+
+
+# Whose key it is.
+
+
+async def test_keys_of_one_user_share_a_limit_once_they_are_identified(exchange: Emulator) -> None:
+    """Two keys without a label are two users until they are looked up, and then never refused."""
+    keys = [exchange.credentials, exchange.user.add_key()]
+    unlabelled = [Credentials(key.api_key, key.secret_key, key.passphrase) for key in keys]
+    async with Session(base_url=exchange.url, limiter=LocalLimiter()) as session:
+        users = [SolStaking(credentials, session) for credentials in unlabelled]
+        assert [exchange.user.uid] * 2 == [await user.identify() for user in users]
+
+        await asyncio.gather(*(user.balance() for user in users * 4), session.call(BALANCE, unlabelled[0]))
+
+    assert 0 == exchange.tally().refused
+    assert 6 == exchange.most_within(1.0, endpoint=str(BALANCE))
+
+
+async def test_identifying_keeps_history_and_order(exchange: Emulator) -> None:
+    """Calls that wait while their keys turn out to be one user leave in the order in which they came."""
+    one = Credentials(exchange.credentials.api_key, exchange.credentials.secret_key, exchange.credentials.passphrase)
+    order: list[int] = []
+
+    async def call(session: Session, number: int) -> None:
+        await session.call(BALANCE, one if number % 2 else exchange.credentials)
+        order.append(number)
+
+    async with Session(base_url=exchange.url, limiter=LocalLimiter()) as session:
+        # Three of each leave at once; the rest wait in two queues.
+        calls = [asyncio.create_task(call(session, number)) for number in range(6)]
+        await asyncio.gather(*calls)
+        assert exchange.credentials == await session.identify(one)
+        await asyncio.gather(*(call(session, number) for number in range(6, 14)))
+
+    assert list(range(14)) == sorted(order)
+    assert 0 == exchange.tally(endpoint=str(BALANCE)).refused
+
+
+async def test_a_limiter_of_ones_own_need_not_merge(exchange: Emulator) -> None:
+    """`identify` tells the user all the same."""
+    async with Session(base_url=exchange.url, limiter=InstantLimiter()) as session:
+        known = await session.identify(exchange.credentials)
+
+    assert exchange.user.uid == known.user_id

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from okx_sol_async import BALANCE, APIError, Balance, DecodeError
+from okx_sol_async import ACCOUNT_CONFIG, BALANCE, AccountConfig, APIError, Balance, DecodeError
 from okx_sol_async.wire import ANSWER_LIMIT, read_answer, wire_name
 
 ROW = {"amt": "0.01100012", "ccy": "OKSOL", "latestInterestAccrual": "0.00000012", "totalInterestAccrual": "0.5"}
@@ -199,6 +199,29 @@ def test_success_needs_both_the_code_and_the_status() -> None:
 
     assert caught.value.code is None
     assert 503 == caught.value.status
+
+
+@pytest.mark.parametrize(
+    ("rows", "problem"),
+    [
+        ([], "one row"),
+        ([{"uid": "1", "mainUid": "2"}] * 2, "one row"),
+        ([{"uid": "", "mainUid": "2"}], r"\$\.data\[0\]\.uid is empty"),
+        ([{"uid": 44705892343619584, "mainUid": "2"}], r"\$\.data\[0\]\.uid"),
+        ([{"uid": "1"}], r"\$\.data\[0\]\.mainUid is missing"),
+    ],
+)
+def test_an_account_without_a_user_id_is_no_account(rows: list[object], problem: str) -> None:
+    """An empty or doubtful User ID would put strangers in one bucket."""
+    with pytest.raises(DecodeError, match=problem):
+        ACCOUNT_CONFIG.decode(rows)
+
+
+def test_an_account_of_okx() -> None:
+    """Booleans and arrays that stand beside the two ids do no harm."""
+    row = {"uid": "44705892343619584", "mainUid": "44705892343619584", "autoLoan": False, "opAuth": "1", "x": []}
+
+    assert AccountConfig("44705892343619584", "44705892343619584") == ACCOUNT_CONFIG.decode([row])
 
 
 def test_names_on_the_wire() -> None:
