@@ -117,7 +117,8 @@ class Route:
             message = f"{endpoint} needs credentials"
             raise ConfigurationError(message, hint="Pass the credentials of the user, or use SolStaking.")
         owner = credentials.owner if credentials is not None and endpoint.limit.scope is Scope.USER else None
-        return BucketKey(self.origin_text, self.demo, owner, endpoint.method, endpoint.path)
+        key = (self.origin_text, self.demo, owner, endpoint.method, endpoint.path)
+        return tuple.__new__(BucketKey, key)
 
     def url(self, path: str) -> URL:
         """Return the whole URL of one of OKX's paths, as it is sent."""
@@ -310,9 +311,10 @@ class Call(Generic[R]):
 
     async def _acquire(self) -> Lease:
         route = self._route
-        self._leave_wire()
-        # A middleware that swallowed the end of the last attempt begins another one.
-        self._take_back_cancellation()
+        if self._sends:
+            # A middleware sends again, perhaps after it has swallowed the end of the last attempt.
+            self._leave_wire()
+            self._take_back_cancellation()
         loop = asyncio.get_running_loop()
         began = loop.time()
         max_wait = route.max_wait

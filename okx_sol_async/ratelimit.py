@@ -16,7 +16,6 @@ from bisect import insort
 from collections import OrderedDict
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol, Self
-from weakref import WeakSet
 
 import attrs
 
@@ -695,7 +694,7 @@ class LocalLimiter:
         self._buckets: OrderedDict[Hashable, TokenBucket] = OrderedDict()
         self._longest = LongestAnswer()
         # The event loops with a timer for letting go what is idle on them.
-        self._sweeping: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
+        self._sweeping: set[asyncio.AbstractEventLoop] = set()
 
     def __repr__(self) -> str:
         return f"<LocalLimiter of {len(self)} buckets>"
@@ -714,7 +713,8 @@ class LocalLimiter:
         if self._share != 1:
             limit = attrs.evolve(limit, requests=max(int(limit.requests * self._share), 1))
         with self._lock:
-            key = self._known_as(key)
+            if self._owners:
+                key = self._known_as(key)
             bucket = self._buckets.get(key)
             if bucket is None:
                 bucket = self._buckets[key] = self._new_bucket(limit)
@@ -759,7 +759,7 @@ class LocalLimiter:
         del self._buckets[key]
 
     def _known_as(self, key: Hashable) -> Hashable:
-        if self._owners and isinstance(key, BucketKey) and key.owner in self._owners:
+        if isinstance(key, BucketKey) and key.owner in self._owners:
             return key._replace(owner=self._owners[key.owner])
         return key
 
@@ -776,7 +776,8 @@ class LocalLimiter:
             # Asked for outside a loop; the next call that is made inside one sees to it.
             return
         if loop not in self._sweeping:
-            self._sweeping.add(loop)
+            # A loop that was closed takes its timer with it.
+            self._sweeping = {other for other in self._sweeping if not other.is_closed()} | {loop}
             loop.call_later(SWEEP_EVERY, self._sweep, loop)
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:

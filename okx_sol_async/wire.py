@@ -60,7 +60,7 @@ def read_envelope(body: bytes) -> Envelope:
     code, msg = answer.get("code"), answer.get("msg", "")
     if isinstance(code, bool) or not isinstance(code, str | int):
         raise DecodeError(_wrong("$.code", "a string or a whole number", code))
-    return Envelope(one_line(str(code), _SHOWN), msg if isinstance(msg, str) else "", answer.get("data"))
+    return Envelope(str(code), msg if isinstance(msg, str) else "", answer.get("data"))
 
 
 def read_answer(status: int, body: bytes) -> object:
@@ -83,7 +83,7 @@ def read_answer(status: int, body: bytes) -> object:
             raise _with_excerpt(error, body) from None
         raise api_error(status=status) from None
     if envelope.code != "0":
-        raise api_error(status=status, code=envelope.code, msg=envelope.msg)
+        raise api_error(status=status, code=one_line(envelope.code, _SHOWN), msg=envelope.msg)
     if not succeeded:
         raise api_error(status=status, msg=envelope.msg)
     return envelope.data

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
-from tests.benchmarks import burst, cpu, imports, memory
+from tests.benchmarks import burst, cpu, imports, limits, memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +19,11 @@ BENCHMARKS: Mapping[str, Callable[[], Iterator[Line]]] = {
     "memory": memory.run,
     "burst": burst.run,
     "imports": imports.run,
+    "limits": limits.run,
+}
+#: What these do with ``--full``.
+IN_FULL: Mapping[str, Callable[[], Iterator[Line]]] = {
+    "limits": partial(limits.run, full=True),
 }
 
 
@@ -25,13 +31,16 @@ def main() -> int:
     """Print the lines of each benchmark, then the goals that were missed."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="name", help=f"any of {', '.join(BENCHMARKS)}; all by default")
-    names = parser.parse_args().names or list(BENCHMARKS)
+    parser.add_argument("--full", action="store_true", help=f"simulate for longer: {', '.join(IN_FULL)}; for minutes")
+    arguments = parser.parse_args()
+    names = arguments.names or list(BENCHMARKS)
     unknown = [name for name in names if name not in BENCHMARKS]
     if unknown:
         parser.error(f"no benchmark is named {', '.join(unknown)}")
+    benchmarks = {**BENCHMARKS, **IN_FULL} if arguments.full else BENCHMARKS
     missed = []
     for name in names:
-        for line in BENCHMARKS[name]():
+        for line in benchmarks[name]():
             print(line, flush=True)
             if line.missed:
                 missed.append(line)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import attrs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 
 @attrs.frozen
@@ -39,7 +44,16 @@ class Note:
     missed: bool = False
 
     def __str__(self) -> str:
-        return f"         {self.text}"
+        return f"         {self.text}".rstrip()
 
 
 Line = Figure | Note
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[Note]:
+    """Return the lines of a table; its first column is on the left, the others on the right."""
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    yield Note("")
+    for row in (head, *rows):
+        cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        yield Note("  ".join([row[0].ljust(widths[0]), *cells]))
