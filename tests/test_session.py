@@ -239,6 +239,18 @@ async def test_a_refusal_is_healed_unseen(status: int, body: bytes) -> None:
     assert "0.9" < f"{(float(second[17:-1]) - float(first[17:-1])) % 60:.3f}" < "1.5"
 
 
+async def test_two_programs_that_spend_one_limit_both_get_their_balances(exchange: Emulator) -> None:
+    """Neither knows of the other; what is refused is healed unseen, in both."""
+    async with (
+        Session(base_url=exchange.url, limiter=LocalLimiter()) as one,
+        Session(base_url=exchange.url, limiter=LocalLimiter()) as other,
+    ):
+        calls = [session.call(BALANCE, exchange.credentials) for session in (one, other) for _ in range(9)]
+        assert [EXPECTED] * 18 == await asyncio.gather(*calls)
+
+        assert one.counters.refusals + other.counters.refusals == exchange.tally().refused > 0
+
+
 class InstantLimiter:
     """Hands out leases at once and notes what becomes of them."""
 
