@@ -20,21 +20,8 @@ from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 from rich.table import Table
 
+from okx_sol_async import errors
 from okx_sol_async.emulator import Emulator
-from okx_sol_async.errors import (
-    AuthenticationError,
-    ClockSkew,
-    ConfigurationError,
-    DecodeError,
-    OKXError,
-    OutcomeUnknown,
-    PermissionDenied,
-    RateLimited,
-    Rejected,
-    Timeout,
-    TransportError,
-    Unavailable,
-)
 from okx_sol_async.session import Region, Session
 from okx_sol_async.signing import Credentials
 from okx_sol_async.staking import SolStaking
@@ -44,18 +31,18 @@ if TYPE_CHECKING:
     from okx_sol_async.models import Balance
 
 #: The exit code of each kind of error; 0 is success, and 2 is also what a mistyped command ends with.
-EXIT_CODES: Final[dict[type[OKXError], int]] = {
-    ConfigurationError: 2,
-    AuthenticationError: 3,
-    PermissionDenied: 4,
-    ClockSkew: 5,
-    RateLimited: 6,
-    Unavailable: 7,
-    Rejected: 8,
-    Timeout: 9,
-    TransportError: 10,
-    DecodeError: 11,
-    OutcomeUnknown: 12,
+EXIT_CODES: Final[dict[type[errors.OKXError], int]] = {
+    errors.ConfigurationError: 2,
+    errors.AuthenticationError: 3,
+    errors.PermissionDenied: 4,
+    errors.ClockSkew: 5,
+    errors.RateLimited: 6,
+    errors.Unavailable: 7,
+    errors.Rejected: 8,
+    errors.Timeout: 9,
+    errors.TransportError: 10,
+    errors.DecodeError: 11,
+    errors.OutcomeUnknown: 12,
 }
 _INTERRUPTED: Final = 130
 _BROKEN_PIPE: Final = 141
@@ -106,7 +93,7 @@ class Exchange:
     async def _emulated(self) -> AsyncIterator[SolStaking]:
         if self.region is not None or self.base_url is not None:
             message = "--emulator is an exchange of its own: leave out --region and --base-url"
-            raise ConfigurationError(message)
+            raise errors.ConfigurationError(message)
         demo = bool(self.demo)
         async with Emulator(demo=demo) as exchange, Session(base_url=exchange.url, demo=demo) as session:
             yield SolStaking(exchange.credentials, session)
@@ -190,8 +177,8 @@ def run(arguments: list[str] | None = None) -> int:
         app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
     except CycloptsError as error:
-        return _fail(f"{error}".strip(), "okx-sol --help shows what there is.", EXIT_CODES[ConfigurationError])
-    except OKXError as error:
+        return _fail(f"{error}".strip(), "okx-sol --help shows what there is.", EXIT_CODES[errors.ConfigurationError])
+    except errors.OKXError as error:
         return _fail(error.summary, error.hint, EXIT_CODES.get(type(error), 1))
     except (KeyboardInterrupt, asyncio.CancelledError):
         return _INTERRUPTED

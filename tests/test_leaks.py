@@ -5,19 +5,18 @@ import io
 import json
 import logging
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 
 import aiohttp
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 from rich.console import Console
 from rich.pretty import pretty_repr
 from rich.traceback import Traceback
 
 from okx_sol_async import BALANCE, Credentials, LocalLimiter, OKXError, Session, Signer, SolStaking
 from okx_sol_async.emulator import Emulator
+from tests.serving import serving
 
 CREDENTIALS = Credentials("8f1c2d3e-0000-4a5b-9c6d-7e8f90a1b2c3", "22582BD0CFF14C41EDBF1AB98506286D", 'Pass"phrase#1')
 SECRETS = [CREDENTIALS.secret_key, CREDENTIALS.passphrase, CREDENTIALS.passphrase.replace('"', '\\"')]
@@ -50,18 +49,6 @@ def shown_of(error: BaseException) -> str:
         told += [repr(one), str(one), repr(one.args), repr(vars(one)), *stack.format()]
         pending += [one.__cause__, one.__context__]
     return "\n".join(told)
-
-
-@asynccontextmanager
-async def serving(answer: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[str]:
-    app = web.Application()
-    app.router.add_route("*", "/{tail:.*}", answer)
-    server = TestServer(app)
-    await server.start_server()
-    try:
-        yield str(server.make_url("/"))
-    finally:
-        await server.close()
 
 
 def echo(request: web.Request) -> str:

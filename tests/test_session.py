@@ -4,14 +4,12 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
 from decimal import Decimal
 
 import aiohttp
 import attrs
 import pytest
 from aiohttp import ClientHandlerType, ClientMiddlewareType, ClientRequest, ClientResponse, web
-from aiohttp.test_utils import TestServer
 
 from okx_sol_async import (
     BALANCE,
@@ -39,22 +37,10 @@ from okx_sol_async import (
 )
 from okx_sol_async.call import REFUSALS
 from okx_sol_async.emulator import Emulator
+from tests.serving import serving
 
 EXPECTED = Balance("OKSOL", Decimal("0.01100012"), Decimal("0.00000012"), Decimal("0.00000012"))
 CREDENTIALS = Credentials("8f1c2d3e-0000-4a5b-9c6d-7e8f90a1b2c3", "22582BD0CFF14C41EDBF1AB98506286D", "Test-Pass#1")
-
-
-@contextlib.asynccontextmanager
-async def serving(handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[str]:
-    """Serve one handler for every request and yield the URL."""
-    app = web.Application()
-    app.router.add_route("*", "/{tail:.*}", handler)
-    server = TestServer(app)
-    await server.start_server()
-    try:
-        yield str(server.make_url("/"))
-    finally:
-        await server.close()
 
 
 async def test_the_balance_end_to_end(exchange: Emulator) -> None:

@@ -8,7 +8,6 @@ there and back take 25 ms and a chance time up to J each. A cell holds per cent 
 from __future__ import annotations
 
 import asyncio
-import os
 import platform
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -36,7 +35,7 @@ from tests.benchmarks.simulation import (
 from tests.virtual_time import run as run_virtual
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterator
 
     from tests.benchmarks.simulation import Arrival
 
