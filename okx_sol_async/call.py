@@ -390,11 +390,11 @@ class Call(Generic[R]):
 
 
 async def _read(response: ClientResponse) -> bytes:
-    """Read an answer, and no more than one byte above the limit of it. Its connection is free, or closed, then."""
+    """Read an answer, or as much of it as shows that it is too long. Its connection is free, or closed, then."""
     content = response.content
     if content.at_eof():
         # A middleware has read it already, or there is nothing to read.
-        return (await response.read())[: ANSWER_LIMIT + 1]
+        return await response.read()
     try:
         first = await content.readany()
         if content.at_eof():
@@ -407,7 +407,7 @@ async def _read(response: ClientResponse) -> bytes:
         raise
     if not content.at_eof():
         response.close()
-    return bytes(body[: ANSWER_LIMIT + 1])
+    return bytes(body)
 
 
 def _read_outcome(endpoint: Endpoint[R], status: int, body: bytes) -> R | OKXError:

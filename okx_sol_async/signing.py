@@ -31,7 +31,7 @@ _VARIABLES: Final = {
 }
 
 
-@attrs.frozen(init=False, repr=False, eq=False)
+@attrs.frozen(init=False, repr=False)
 class Credentials:
     """The key of one OKX user, checked when made and hidden wherever it could be shown.
 

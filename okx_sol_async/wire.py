@@ -68,7 +68,7 @@ def read_answer(status: int, body: bytes) -> object:
 
     Args:
         status: the HTTP status.
-        body: the content of the answer, at most one byte longer than `ANSWER_LIMIT`.
+        body: the content of the answer.
 
     Raises:
         APIError: OKX refused, with the class that its code asks for, or the HTTP status where there is no envelope.

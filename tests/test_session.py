@@ -625,6 +625,28 @@ async def test_a_middleware_that_swallows_a_cancellation_leaves_the_task_as_it_w
     assert 0 == task.cancelling()
 
 
+async def test_nothing_is_sent_once_the_session_closes() -> None:
+    """Not even by a middleware that takes the end of its call for a reason to send again."""
+
+    async def stubborn(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        try:
+            return await handler(request)
+        except asyncio.CancelledError:
+            return await handler(request)
+
+    limiter = InstantLimiter()
+    async with Emulator(latency=0.5) as exchange:
+        session = Session(base_url=exchange.url, middlewares=[stubborn], limiter=limiter)
+        task = asyncio.create_task(session.call(BALANCE, exchange.credentials))
+        await asyncio.sleep(0.05)
+        await session.aclose()
+        with pytest.raises(ConfigurationError, match="closed while"):
+            await task
+
+    assert ["acquire", "abandoned", "acquire", "answered"] == limiter.events
+    assert exchange.tally().received <= 1
+
+
 async def test_closing_twice_at_once_waits_once() -> None:
     """Both wait for the same calls."""
     async with Emulator(latency=30) as exchange:

@@ -7,7 +7,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tests.benchmarks import burst, cpu, imports, limits, memory
+from tests.benchmarks import burst, cpu, imports, limits, memory, pushback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -20,10 +20,12 @@ BENCHMARKS: Mapping[str, Callable[[], Iterator[Line]]] = {
     "burst": burst.run,
     "imports": imports.run,
     "limits": limits.run,
+    "pushback": pushback.run,
 }
 #: What these do with ``--full``.
 IN_FULL: Mapping[str, Callable[[], Iterator[Line]]] = {
     "limits": partial(limits.run, full=True),
+    "pushback": partial(pushback.run, full=True),
 }
 
 

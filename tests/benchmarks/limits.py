@@ -2,7 +2,8 @@
 
 Callers without pause send 5,000 calls a cell, with ``--full`` 100,000. Each server counts in its own way; the ways
 there and back take 25 ms and a chance time up to J each. A cell holds per cent refused / per cent of 6 a second used.
-"far" is 100 ms and J = 20 ms; "late" is J = 20 ms, and one message in a hundred 0.2 to 1 s later than that.
+In the last three J is 20 ms: "far" takes 100 ms instead of 25, with "late" one message in a hundred is 0.2 to 1 s late,
+and with "detour" it is 100 instead of 25 ms in every other minute.
 """
 
 from __future__ import annotations
@@ -77,8 +78,10 @@ def run(*, full: bool = False) -> Iterator[Line]:
     names = [*OURS, *rivals]
     yield Note(f"{calls} calls a cell, Python {platform.python_version()}, {time.perf_counter() - began:.0f} s")
     for server in FOUR:
+        yield Note("")
         rows = [[name, *(str(cells[name, server, way.name]) for way in WAYS)] for name in names]
         yield from table([server, *(way.name for way in WAYS)], rows)
+    yield Note("")
     waits = {name: measure_waits(name) for name in names}
     rows = [[name, f"{wait.lone:.3f}", f"{wait.last_of_six:.3f}"] for name, wait in waits.items()]
     yield from table(["seconds of waiting", "lone call", "last of six"], rows)

@@ -53,7 +53,6 @@ Line = Figure | Note
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[Note]:
     """Return the lines of a table; its first column is on the left, the others on the right."""
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
-    yield Note("")
     for row in (head, *rows):
         cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
         yield Note("  ".join([row[0].ljust(widths[0]), *cells]))

@@ -120,10 +120,14 @@ class Way:
     jitter: float = 0.0
     #: This part of the messages is 0.2 to 1 s late.
     late: float = 0.0
+    #: In every other minute each message travels so much longer.
+    detour: float = 0.0
 
-    def travel(self, rng: random.Random) -> float:
-        """Return how long one message travels."""
+    def travel(self, rng: random.Random, at: float) -> float:
+        """Return how long a message travels that leaves ``at`` a time of the loop."""
         seconds = self.base + rng.random() * self.jitter
+        if self.detour and at % 120 < 60:
+            seconds += self.detour
         if self.late and rng.random() < self.late:
             seconds += rng.uniform(0.2, 1.0)
         return seconds
@@ -136,6 +140,7 @@ WAYS: Final = (
     Way("300 ms", jitter=0.3),
     Way("far", base=0.1, jitter=0.02),
     Way("late", jitter=0.02, late=0.01),
+    Way("detour", jitter=0.02, detour=0.075),
 )
 
 
@@ -179,11 +184,11 @@ async def saturate(bucket: Bucket, way: Way, accept: Callable[[float], bool], ca
         place = bucket
         while len(arrivals) < calls:
             lease = await place.acquire(None)
-            await asyncio.sleep(way.travel(rng))
+            await asyncio.sleep(way.travel(rng, loop.time()))
             now = loop.time()
             accepted = accept(now)
             arrivals.append((now, accepted))
-            await asyncio.sleep(way.travel(rng))
+            await asyncio.sleep(way.travel(rng, now))
             if accepted:
                 lease.answered()
                 place = bucket
@@ -211,4 +216,4 @@ async def sending_times(acquire: Callable[[], Awaitable[object]], calls: int) ->
 def arrival_times(sent: Iterable[float], way: Way) -> list[float]:
     """Return when calls arrive, in order."""
     rng = random.Random(f"travel {way}")
-    return sorted(at + way.travel(rng) for at in sent)
+    return sorted(at + way.travel(rng, at) for at in sent)
