@@ -89,7 +89,7 @@ def test_calls_leave_in_the_order_in_which_they_came(calls: int, *, busy: bool) 
         least = calls / FAST.requests * FAST.seconds * (1 + CLOCK_DRIFT)
         tasks = []
         for number in range(calls):
-            deadline = began + number / calls * least + rng.uniform(1, 100) if number % 7 == 0 else None
+            deadline = began + number / calls * least + rng.uniform(0.01, 0.6) * least if number % 7 == 0 else None
             call = seen.call(bucket, number, rng.uniform(0, 0.1), deadline)
             tasks.append(asyncio.create_task(call))
         await asyncio.sleep(0)
