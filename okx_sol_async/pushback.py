@@ -6,6 +6,7 @@ provides for. Evenly spaced calls get along with both.
 
 from __future__ import annotations
 
+import asyncio
 import math
 from typing import Final
 
@@ -56,7 +57,17 @@ DEFAULT: Final = PushBack()
 class Pace:
     """The pause and the pace of one bucket that was refused. All times are the event loop's, in seconds."""
 
-    __slots__ = ("_clean_since", "_even", "_fastest", "_interval", "_limiter", "_period", "_policy", "paused_until")
+    __slots__ = (
+        "_clean_since",
+        "_even",
+        "_fastest",
+        "_interval",
+        "_limiter",
+        "_period",
+        "_policy",
+        "next_at",
+        "paused_until",
+    )
 
     def __init__(self, policy: PushBack, requests: int, period: float, now: float) -> None:
         self._policy = policy
@@ -68,6 +79,8 @@ class Pace:
         self._clean_since = now
         #: Nothing leaves before.
         self.paused_until = now + policy.pause * period
+        #: The pace allows nothing before.
+        self.next_at = now
 
     def refused(self, now: float) -> None:
         """Pause anew, and become slower; refusals within one period are one."""
@@ -96,9 +109,11 @@ class Pace:
             # A new limiter knows of no call before; this one is its first.
             self._limiter = AsyncLimiter(1, self._interval)
             await self._limiter.acquire()
+        self.next_at = asyncio.get_running_loop().time() + self._interval
 
     def shift(self, seconds: float) -> None:
         """Follow the bucket to an event loop whose clock is ahead by ``seconds``."""
         self.paused_until += seconds
+        self.next_at += seconds
         self._clean_since += seconds
         self._limiter = AsyncLimiter(1, self._interval)

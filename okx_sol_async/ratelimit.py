@@ -15,7 +15,7 @@ import threading
 from bisect import insort
 from collections import OrderedDict
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, Self
 
 import attrs
 
@@ -256,8 +256,8 @@ class TokenBucket:
         self._waking = 0
         self._timer: asyncio.TimerHandle | None = None
         self._pace: Pace | None = None
-        # The leases of `async with` blocks. They are alike, so it does not matter which of them ends with which block.
-        self._entered: list[Lease] = []
+        # The leases of `async with` blocks, by the task that entered.
+        self._entered: dict[asyncio.Task[Any] | None, list[Lease]] = {}
         # The limiter that has let this bucket go because it was idle, and the key it had there.
         self._let_go_by: tuple[LocalLimiter, Hashable] | None = None
 
@@ -275,7 +275,7 @@ class TokenBucket:
             return self.limit.requests
         now = self._loop.time()
         pace = self._ease(now)
-        if self._waiting or (pace is not None and pace.paused_until > now):
+        if self._waiting or (pace is not None and max(pace.paused_until, pace.next_at) > now):
             return 0
         self._has_room(now)
         room = max(self.limit.requests - self._in_flight - len(self._cooling), 0)
@@ -318,7 +318,8 @@ class TokenBucket:
 
     async def __aenter__(self) -> Self:
         """Wait for a lease."""
-        self._entered.append(await self.acquire())
+        lease = await self.acquire()
+        self._entered.setdefault(asyncio.current_task(), []).append(lease)
         return self
 
     async def __aexit__(
@@ -328,14 +329,31 @@ class TokenBucket:
         traceback: TracebackType | None,
     ) -> None:
         """End the lease of this block."""
-        if not self._entered:
+        lease = self._leave_block()
+        if lease is None:
             # The event loop of this block is gone, and the bucket has given the call up for lost.
             return
-        lease = self._entered.pop(0)
         if error is None:
             lease.answered()
         else:
             lease.abandoned()
+
+    def _leave_block(self) -> Lease | None:
+        try:
+            task = asyncio.current_task()
+        except RuntimeError:
+            return None
+        entered = self._current()._entered
+        if task not in entered:
+            # Another task closes what this one has entered: an asynchronous generator that was not exhausted.
+            task = next(iter(entered), None)
+        leases = entered.get(task)
+        if not leases:
+            return None
+        lease = leases.pop()
+        if not leases:
+            del entered[task]
+        return lease
 
     # What the leases report.
 
@@ -544,7 +562,7 @@ class TokenBucket:
         rounds, slot = divmod(ahead, requests)
         at = slots[slot]
         if pace is not None:
-            at = max(at, pace.paused_until)
+            at = max(at, pace.paused_until, pace.next_at)
         return at + rounds * self._hold - now
 
     # The event loop.
@@ -581,7 +599,7 @@ class TokenBucket:
             heappush(self._cooling, free_at)
         self._in_flight = self._waking = 0
         self._waiting = self._timer = None
-        self._returning, self._entered = [], []
+        self._returning, self._entered = [], {}
 
     def _current(self) -> TokenBucket:
         """Return the bucket that is at work for the key of this one: itself, unless it was let go and replaced."""
@@ -602,7 +620,8 @@ class TokenBucket:
             heappush(self._cooling, at)
         self._in_flight += other._in_flight
         self._waking += other._waking
-        self._entered += other._entered
+        for task, leases in other._entered.items():
+            self._entered.setdefault(task, []).extend(leases)
         if other._waiting:
             self._waiting = OrderedDict(sorted([*(self._waiting or {}).items(), *other._waiting.items()]))
             self._returning = sorted(self._returning + other._returning)
@@ -610,7 +629,7 @@ class TokenBucket:
         other._set_timer(None)
         other._in_flight = other._waking = 0
         other._cooling, other._waiting, other._pace = [], None, None
-        other._returning, other._entered = [], []
+        other._returning, other._entered = [], {}
         self._hand_over()
 
     def _share_loop_with(self, other: TokenBucket) -> None:

@@ -709,3 +709,31 @@ async def test_without_a_pace_bursts_are_allowed_after_the_pause() -> None:
     await asyncio.gather(*(take(bucket, log, number) for number in range(5)))
 
     assert {0.5} == {at for _, at in log}
+
+
+@virtual
+async def test_blocks_that_end_in_another_order_are_timed_one_by_one() -> None:
+    """A long block among short ones is the longest answer seen."""
+    bucket = TokenBucket(SIX)
+
+    async def block(seconds: float) -> None:
+        async with bucket:
+            await asyncio.sleep(seconds)
+
+    long = asyncio.create_task(block(3.0))
+    for _ in range(20):
+        await block(0.1)
+    await long
+
+    assert 3.0 == pytest.approx(bucket._longest.seconds(now()), abs=TICKS)
+
+
+@virtual
+async def test_between_two_calls_of_the_pace_no_token_is_free() -> None:
+    """And the wait is what is left of the interval."""
+    bucket = TokenBucket(SIX)
+    (await bucket.acquire()).refused()
+    (await bucket.acquire()).answered()
+
+    assert 0 == bucket.free
+    assert 0.2 == pytest.approx(bucket.wait, abs=TICKS)

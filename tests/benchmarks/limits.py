@@ -3,7 +3,7 @@
 Callers without pause send 5,000 calls a cell, with ``--full`` 100,000. Each server counts in its own way; the ways
 there and back take 25 ms and a chance time up to J each. A cell holds per cent refused / per cent of 6 a second used.
 In the last three J is 20 ms: "far" takes 100 ms instead of 25, with "late" one message in a hundred is 0.2 to 1 s late,
-and with "detour" it is 100 instead of 25 ms in every other minute.
+and with "detour" it is 100 instead of 25 ms in every other five minutes.
 """
 
 from __future__ import annotations

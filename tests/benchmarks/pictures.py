@@ -58,6 +58,7 @@ text { fill: #24303c; font: 14px system-ui, -apple-system, "Segoe UI", Roboto, "
 .grid { stroke: #e8ebef; fill: none }
 .axis { stroke: #aab3bd; fill: none }
 .good { fill: #0b7a75 } .bad { fill: #d1293d } .other { fill: #5562c4 }
+.area, .over, .band { shape-rendering: crispEdges }
 .area { fill: #0b7a75; fill-opacity: .16 }
 .over { fill: #d1293d; fill-opacity: .30 }
 .band { fill: #d1293d; fill-opacity: .08 }
@@ -66,18 +67,18 @@ text { fill: #24303c; font: 14px system-ui, -apple-system, "Segoe UI", Roboto, "
 .line { fill: none; stroke-width: 2.6; stroke-linejoin: round; stroke-linecap: round }
 .line.good { fill: none; stroke: #0b7a75 } .line.bad { fill: none; stroke: #d1293d }
 .line.other { fill: none; stroke: #5562c4 }
-.line.bound { stroke: #7c8894; stroke-width: 1.8; stroke-dasharray: 2 5 }
-.bound { fill: #5b6875 }
+.line.edge { stroke: #7c8894; stroke-width: 1.8; stroke-dasharray: 2 5 }
+.hint { fill: #5b6875 }
 @media (prefers-color-scheme: dark) {
 text { fill: #e4e8ec }
 .card { fill: #14181c; stroke: #2b3138 }
-.small, .tick, .bound { fill: #9ea9b4 }
+.small, .tick, .hint { fill: #9ea9b4 }
 .grid { stroke: #262c33 } .axis { stroke: #5a6570 }
 .good { fill: #3fc9bd } .bad { fill: #ff7282 } .other { fill: #9aa5ff }
 .area { fill: #3fc9bd; fill-opacity: .20 } .over { fill: #ff7282; fill-opacity: .36 } .band { fill: #ff7282 }
 .cross { stroke: #ff7282 } .limit { stroke: #e4e8ec }
 .line.good { stroke: #3fc9bd } .line.bad { stroke: #ff7282 } .line.other { stroke: #9aa5ff }
-.line.bound { stroke: #8d99a5 }
+.line.edge { stroke: #8d99a5 }
 }
 """
 
@@ -122,10 +123,10 @@ class _Drawing:
         )
 
     def __str__(self) -> str:
+        size = f'viewBox="0 0 {self.width} {self.height}" width="{self.width}" height="{self.height}"'
         return "\n".join(
             [
-                f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.width} {self.height}"'
-                f' width="{self.width}" height="{self.height}" role="img" aria-labelledby="title description">',
+                f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-labelledby="title description">',
                 f'<title id="title">{escape(self.title)}</title>',
                 f'<desc id="description">{escape(self.description)}</desc>',
                 f"<style>{_STYLE}</style>",
@@ -138,11 +139,10 @@ class _Drawing:
 
 # Calls in time.
 
-_LEFT: Final = 54.0
-_SECOND: Final = 212.0
+_LEFT: Final = 92.0
+_SECOND: Final = 198.0
 _RADIUS: Final = 4.2
-_CALL: Final = 9.0
-_MOST: Final = 12
+_CALL: Final = 10.0
 _LANE: Final = 62.0
 
 
@@ -151,20 +151,21 @@ def draw_window() -> str:
     drawing = _Drawing(
         "Calls in time against a limit of six in any second",
         "Two rows of calls over three seconds. Above, ours: never more than six calls in the second before, and all are"
-        " accepted. Below, AsyncLimiter(6, 1): up to twelve in a second, and what is above six is refused.",
+        " accepted. Below, AsyncLimiter(6, 1): up to eleven in a second, and what is above six is refused.",
         width=760,
-        height=520,
+        height=0,
     )
     drawing.text(24, 34, "Calls as they arrive, at a limit of six in any second", "title")
     ours = run_virtual(saturate(TokenBucket(LIMIT), DRAWN_WAY, lambda _: True, 60))
     ours = _begin(arrive([at for at, _ in ours], "sliding log"))
     naive = _begin(arrive(arrival_times(run_virtual(_naive_times(60)), DRAWN_WAY), "sliding log"))
-    _draw_calls(drawing, 62, "okx_sol_async", ours)
-    _draw_calls(drawing, 275, "AsyncLimiter(6, 1)", naive)
-    axis = 488.0
+    bottom = _draw_calls(drawing, 70, "okx_sol_async", ours)
+    axis = _draw_calls(drawing, bottom + 42, "AsyncLimiter(6, 1)", naive) + 22
     for tenth in range(0, int(DRAWN_SECONDS * 10) + 1, 5):
         drawing.text(_LEFT + tenth / 10 * _SECOND, axis, f"{tenth / 10:g} s", "tick", "middle")
-    drawing.text(24, axis + 20, "Each way takes 25 ms and up to 100 ms more, by chance.", "small")
+    note = "Each way takes 25 to 125 ms. Red: more than six in a second. A refused call does not count at the server."
+    drawing.text(24, axis + 27, note, "small")
+    drawing.height = round(axis + 44)
     return str(drawing)
 
 
@@ -176,11 +177,11 @@ def _begin(arrivals: Sequence[Arrival]) -> list[Arrival]:
     return [(at - CLOCK_STARTS, accepted) for at, accepted in arrivals if at < CLOCK_STARTS + DRAWN_SECONDS]
 
 
-def _draw_calls(drawing: _Drawing, top: float, name: str, arrivals: Sequence[Arrival]) -> None:
-    """Draw a row of calls, and below it the count of the last second."""
-    bottom = top + _LANE + 14 + _MOST * _CALL + 8
+def _draw_calls(drawing: _Drawing, top: float, name: str, arrivals: Sequence[Arrival]) -> float:
+    """Draw a row of calls, and below it the count of the last second; return where it ends."""
     right = _LEFT + DRAWN_SECONDS * _SECOND
     counts = _counts([at for at, _ in arrivals])
+    bottom = top + _LANE + 18 + max(count for *_, count in counts) * _CALL
     refused = sum(not accepted for _, accepted in arrivals)
     drawing.text(24, top, name, "head")
     outcome = f"{refused} of {len(arrivals)} refused" if refused else f"all {len(arrivals)} accepted"
@@ -202,11 +203,11 @@ def _draw_calls(drawing: _Drawing, top: float, name: str, arrivals: Sequence[Arr
     drawing.line(_LEFT, bottom, right, bottom, "axis")
     limit = bottom - REQUESTS * _CALL
     drawing.line(_LEFT, limit, right, limit, "limit")
-    drawing.text(right + 4, limit + 4, "6", "tick")
-    drawing.text(_LEFT - 8, limit + 4, "limit", "tick", "end")
-    drawing.text(_LEFT - 8, top + _LANE + 4, "calls", "tick", "end")
-    drawing.text(_LEFT - 8, bottom - 9, "in the", "tick", "end")
-    drawing.text(_LEFT - 8, bottom + 4, "last s", "tick", "end")
+    drawing.text(_LEFT - 10, top + _LANE + 3, "each call", "tick", "end")
+    drawing.text(_LEFT - 10, limit + 4.5, "limit: 6", "head", "end")
+    drawing.text(_LEFT - 10, bottom - 17, "in the last", "tick", "end")
+    drawing.text(_LEFT - 10, bottom - 2, "second", "tick", "end")
+    return bottom
 
 
 def _counts(times: Sequence[float]) -> list[tuple[float, float, int]]:
@@ -246,9 +247,9 @@ def draw_share() -> str:
     }
     drawing = _Drawing(
         "The part of six calls a second that is used, against jitter",
-        "Four falling lines from no jitter to 300 ms. The bound falls from 100 to 77 per cent, the adaptive lead stays"
-        " about one point below it and lead=0 three to five points. Even spacing stays higher from 140 ms on, but more"
-        " than a tenth of its calls is refused.",
+        "Four lines from no jitter to 300 ms. The bound falls from 100 to 77 per cent; the adaptive lead stays one or two"
+        " points below it, and lead=0 three to five. Even spacing falls to 88 per cent with the first jitter and stays"
+        " between 84 and 88: an eighth of its calls and more is refused.",
         width=760,
         height=464,
     )
@@ -260,19 +261,19 @@ def draw_share() -> str:
         drawing.text(x - 10, at + 4.5, f"{percent} %", "tick", "end")
     for jitter in range(0, 301, 50):
         drawing.text(_share_x(jitter), y + height + 22, f"{jitter} ms", "tick", "middle")
-    drawing.text(24, y + height + 46, "jitter of each way, on top of 25 ms; a sliding log counts", "small")
+    drawing.text(x + width / 2, y + height + 46, "jitter of each way, on top of 25 ms", "small", "middle")
 
     bound = [(_share_x(jitter), _share_y(PERIOD / (PERIOD + jitter / 1000))) for jitter in range(0, 301, 5)]
-    drawing.curve(bound, "line bound")
+    drawing.curve(bound, "line edge")
     _draw_line(drawing, spaced, "bad")
     for (_, shares), kind in zip(ours.items(), ("other", "good"), strict=True):
         _draw_line(drawing, shares, kind)
     refusals = [round(100 * share.refused / share.calls) for share in spaced if share.refused]
     label = _share_x(JITTERS[-1]) + 14
     drawing.text(label, _share_y(spaced[-1].used) - 2, "AsyncLimiter(1, 1/6)", "head bad")
-    drawing.text(label, _share_y(spaced[-1].used) + 16, f"and {min(refusals)}-{max(refusals)} % refused", "small")
+    drawing.text(label, _share_y(spaced[-1].used) + 16, f"{min(refusals)} to {max(refusals)} % refused", "small")
     lowest = _share_y(PERIOD / (PERIOD + JITTERS[-1] / 1000)) - 4
-    drawing.text(label, lowest, "bound: T / (T + jitter)", "bound")
+    drawing.text(label, lowest, "bound: T / (T + jitter)", "hint")
     for row, ((name, shares), kind) in enumerate(zip(ours.items(), ("other", "good"), strict=True)):
         refused = sum(share.refused for share in shares)
         drawing.text(label, lowest + 20 + 20 * row, name, f"head {kind}")

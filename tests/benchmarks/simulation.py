@@ -120,13 +120,13 @@ class Way:
     jitter: float = 0.0
     #: This part of the messages is 0.2 to 1 s late.
     late: float = 0.0
-    #: In every other minute each message travels so much longer.
+    #: In every other five minutes each message travels so much longer.
     detour: float = 0.0
 
     def travel(self, rng: random.Random, at: float) -> float:
         """Return how long a message travels that leaves ``at`` a time of the loop."""
         seconds = self.base + rng.random() * self.jitter
-        if self.detour and at % 120 < 60:
+        if self.detour and at % 600 < 300:
             seconds += self.detour
         if self.late and rng.random() < self.late:
             seconds += rng.uniform(0.2, 1.0)
