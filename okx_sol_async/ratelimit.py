@@ -35,6 +35,8 @@ SWEEP_EVERY: Final = 0.25
 SWEEP_SIZE: Final = 512
 #: Numbers calls in the order in which they come, over all buckets.
 _numbers: Final = itertools.count()
+# Two loops that want one bucket may run in two threads.
+_moving: Final = threading.RLock()
 
 
 class Scope(enum.Enum):
@@ -221,6 +223,7 @@ class TokenBucket:
         "_returning",
         "_shortest",
         "_timer",
+        "_timer_at",
         "_waiting",
         "_waking",
         "limit",
@@ -254,7 +257,8 @@ class TokenBucket:
         self._returning: list[int] = []
         # How many were given a slot and have not run since.
         self._waking = 0
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._timer_at: float | None = None
         self._pace: Pace | None = None
         # The leases of `async with` blocks, by the task that entered.
         self._entered: dict[asyncio.Task[Any] | None, list[Lease]] = {}
@@ -520,14 +524,14 @@ class TokenBucket:
         return self._in_flight + len(cooling) < self.limit.requests
 
     def _set_timer(self, at: float | None) -> None:
-        timer = self._timer
-        if timer is not None:
-            if timer.when() == at:
+        if self._timer is not None:
+            if self._timer_at == at:
                 return
-            timer.cancel()
+            self._timer.cancel()
             self._timer = None
         if at is not None and self._loop is not None:
             self._timer = self._loop.call_at(at, self._on_timer)
+            self._timer_at = at
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -578,6 +582,10 @@ class TokenBucket:
         return loop
 
     def _move_to(self, loop: asyncio.AbstractEventLoop) -> None:
+        with _moving:
+            self._move_alone_to(loop)
+
+    def _move_alone_to(self, loop: asyncio.AbstractEventLoop) -> None:
         before = self._loop
         if before is not None:
             if not before.is_closed() and (before.is_running() or self._in_flight or self._waiting):

@@ -179,16 +179,24 @@ class Session:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close what the session opened. Calls in flight end with `ConfigurationError`; closing again does nothing."""
+        """Close what the session opened. Calls in flight end with `ConfigurationError`; closing again does nothing.
+
+        Raises:
+            ConfigurationError: the session belongs to another event loop, which is at work.
+
+        """
+        elsewhere = self._loop is not None and self._loop is not asyncio.get_running_loop()
+        if elsewhere and self._loop is not None and self._loop.is_running():
+            raise _of_another_loop()
         self._closed = True
         try:
-            if self._calls:
+            if self._calls and not elsewhere:
                 await self._end_calls()
         finally:
             self._route.deadlines.close()
             http, self._http = self._http, None
             if http is not None:
-                await http.close()
+                await _close(http, its_loop_is_gone=elsewhere)
 
     async def _end_calls(self) -> None:
         if self._last_call_ended is None:
@@ -309,8 +317,7 @@ class Session:
             raise ConfigurationError(message, hint="Make a new one; the limits of its users carry over.")
         if self._loop is not loop:
             if self._loop is not None:
-                message = "this session belongs to another event loop"
-                raise ConfigurationError(message, hint="Make one in each event loop, and close it there.")
+                raise _of_another_loop()
             self._loop = loop
         http = self._http or self._borrowed
         if http is None:
@@ -322,6 +329,20 @@ class Session:
         elif http.closed:
             raise http_is_closed()
         return http
+
+
+async def _close(http: aiohttp.ClientSession, *, its_loop_is_gone: bool) -> None:
+    try:
+        await http.close()
+    except RuntimeError:
+        # Its connections cannot say goodbye on a loop that is closed; they are gone with it.
+        if not its_loop_is_gone:
+            raise
+
+
+def _of_another_loop() -> ConfigurationError:
+    message = "this session belongs to another event loop"
+    return ConfigurationError(message, hint="Make one in each event loop, and close it there.")
 
 
 def _checked_middlewares(middlewares: object) -> tuple[ClientMiddlewareType, ...]:

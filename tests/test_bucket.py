@@ -151,8 +151,8 @@ async def test_nobody_slips_in_before_those_who_were_given_a_slot() -> None:
         (await bucket.acquire()).answered()
     waiting = asyncio.create_task(take(bucket, log, "waited"))
     await asyncio.sleep(0)
-    assert bucket._timer is not None
-    await asyncio.sleep(bucket._timer.when() - now() - 1e-5)
+    assert bucket._timer_at is not None
+    await asyncio.sleep(bucket._timer_at - now() - 1e-5)
     while not bucket._waking:  # noqa: ASYNC110 - it is the turn of the loop that matters
         await asyncio.sleep(0)
     await take(bucket, log, "newcomer")
@@ -183,7 +183,7 @@ async def test_a_slot_that_comes_with_the_cancellation_goes_to_the_next() -> Non
     first = asyncio.create_task(take(bucket, log, "first"))
     second = asyncio.create_task(take(bucket, log, "second"))
     await asyncio.sleep(0)
-    asyncio.get_running_loop().call_at(bucket._timer.when(), first.cancel)  # type: ignore[union-attr]
+    asyncio.get_running_loop().call_at(bucket._timer_at, first.cancel)  # type: ignore[arg-type]
     await asyncio.gather(first, second, return_exceptions=True)
 
     assert first.cancelled()
@@ -550,8 +550,8 @@ async def test_a_pause_holds_for_those_who_were_just_given_a_slot() -> None:
     lease = await bucket.acquire()
     waiting = asyncio.create_task(take(bucket, log, "waited"))
     await asyncio.sleep(0)
-    assert bucket._timer is not None
-    await asyncio.sleep(bucket._timer.when() - now() - 1e-5)
+    assert bucket._timer_at is not None
+    await asyncio.sleep(bucket._timer_at - now() - 1e-5)
     while not bucket._waking:  # noqa: ASYNC110 - it is the turn of the loop that matters
         await asyncio.sleep(0)
     lease.refused()

@@ -111,7 +111,7 @@ def test_each_user_may_have_a_loop_of_its_own(background_exchange: Emulator) -> 
     limiter = LocalLimiter()
     users = [exchange.add_user() for _ in range(4)]
 
-    outcomes = in_threads(*(lambda user=user: burst(exchange.url, user.credentials, 8, limiter) for user in users))  # type: ignore[misc]
+    outcomes = in_threads(*(lambda user=user: burst(exchange.url, user.credentials, 8, limiter) for user in users))
 
     assert all(isinstance(seconds, float) and 1.0 < seconds < 2.5 for seconds in outcomes)
     assert [(8, 8)] * 4 == [(tally.received, tally.accepted) for tally in (exchange.tally(uid=u.uid) for u in users)]
