@@ -11,11 +11,13 @@ import asyncio
 import enum
 import itertools
 import math
+import os
 import threading
 from bisect import insort
 from collections import OrderedDict
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, Self
+from weakref import WeakSet
 
 import attrs
 
@@ -36,7 +38,7 @@ SWEEP_SIZE: Final = 512
 #: Numbers calls in the order in which they come, over all buckets.
 _numbers: Final = itertools.count()
 # Two loops that want one bucket may run in two threads.
-_moving: Final = threading.RLock()
+_moving = threading.RLock()
 
 
 class Scope(enum.Enum):
@@ -218,6 +220,7 @@ class TokenBucket:
         "_let_go_by",
         "_longest",
         "_loop",
+        "_orphaned",
         "_pace",
         "_policy",
         "_returning",
@@ -248,6 +251,8 @@ class TokenBucket:
         self._shortest = ShortestAnswer() if lead == "adaptive" else None
         self._longest = LongestAnswer() if _longest is None else _longest
         self._loop: asyncio.AbstractEventLoop | None = None
+        # Whether the loop stayed behind in the parent of this process.
+        self._orphaned = False
         self._in_flight = 0
         # When each slot that is neither free nor in flight becomes free: a heap of the loop's times.
         self._cooling: list[float] = []
@@ -588,7 +593,7 @@ class TokenBucket:
     def _move_alone_to(self, loop: asyncio.AbstractEventLoop) -> None:
         before = self._loop
         if before is not None:
-            if not before.is_closed() and (before.is_running() or self._in_flight or self._waiting):
+            if self._loop_lives() and (before.is_running() or self._in_flight or self._waiting):
                 message = "this user's calls are already limited on another event loop that is still alive"
                 hint = "Use one event loop for all calls of one user, or asyncio.run_coroutine_threadsafe."
                 raise ConfigurationError(message, hint=hint)
@@ -598,6 +603,16 @@ class TokenBucket:
             if self._pace is not None:
                 self._pace.shift(ahead)
         self._loop = loop
+        self._orphaned = False
+
+    def _loop_lives(self) -> bool:
+        return self._loop is not None and not self._orphaned and not self._loop.is_closed()
+
+    def _begin_in_child(self) -> None:
+        """Leave the event loop, and whoever waits on it, to the process that this one was forked from."""
+        if self._loop is not None:
+            self._bury_calls()
+            self._orphaned = True
 
     def _bury_calls(self) -> None:
         """Forget those who waited on a loop that is gone; what was in flight there may still be on its way."""
@@ -657,7 +672,7 @@ class TokenBucket:
         """
         if self._loop is None:
             return 0.0
-        if self._loop.is_closed() and (self._in_flight or self._waiting):
+        if not self._loop_lives() and (self._in_flight or self._waiting):
             self._bury_calls()
         now = self._loop.time()
         if self._in_flight or self._waiting or self._ease(now) is not None:
@@ -680,6 +695,9 @@ def _give_up(turn: asyncio.Future[bool]) -> None:
 def _no_turn(queue: int) -> Timeout:
     message = f"no turn within max_wait: {queue} other calls of this user wait"
     return Timeout(message, hint="Call less often, or allow a longer max_wait.")
+
+
+_limiters: Final[WeakSet[LocalLimiter]] = WeakSet()
 
 
 class LocalLimiter:
@@ -722,6 +740,7 @@ class LocalLimiter:
         self._longest = LongestAnswer()
         # The event loops with a timer for letting go what is idle on them.
         self._sweeping: set[asyncio.AbstractEventLoop] = set()
+        _limiters.add(self)
 
     def __repr__(self) -> str:
         return f"<LocalLimiter of {len(self)} buckets>"
@@ -824,7 +843,7 @@ class LocalLimiter:
         for _ in range(min(SWEEP_SIZE, len(self._buckets))):
             key, bucket = next(iter(self._buckets.items()))
             # A bucket of another loop that is alive may be in use in another thread at this very moment.
-            theirs = bucket._loop is not None and bucket._loop is not loop and not bucket._loop.is_closed()
+            theirs = bucket._loop is not loop and bucket._loop_lives()
             idle_in = None if theirs else bucket._idle_in()
             if idle_in is None or idle_in > bucket._hold:
                 self._buckets.move_to_end(key)
@@ -837,10 +856,27 @@ class LocalLimiter:
                 dropped = True
         return dropped
 
+    def _begin_in_child(self) -> None:
+        # Another thread of the parent may have held the lock, and is not here to let go of it.
+        self._lock = threading.Lock()
+        self._sweeping = set()
+        for bucket in self._buckets.values():
+            bucket._begin_in_child()
+
     def _take_back(self, key: Hashable, bucket: TokenBucket) -> TokenBucket:
         with self._lock:
             return self._buckets.setdefault(self._known_as(key), bucket)
 
+
+def _begin_in_child() -> None:
+    global _moving  # noqa: PLW0603 - as with the locks of the limiters
+    _moving = threading.RLock()
+    for limiter in tuple(_limiters):
+        limiter._begin_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_in_child)
 
 #: The limiter of every `Session` that is given no other: so a new client finds the bucket that the last one left.
 PROCESS_LIMITER: Final = LocalLimiter()
