@@ -144,6 +144,7 @@ class Call(Generic[R]):
         "_http",
         "_in_queue",
         "_lease",
+        "_loop",
         "_refusals",
         "_route",
         "_sends",
@@ -173,7 +174,9 @@ class Call(Generic[R]):
         # Seconds in the queue and on the wire so far.
         self._waited = 0.0
         self._took = 0.0
-        self._sent_at = 0.0
+        # When it was sent last, by the clock of its loop; None while it is not on the wire.
+        self._sent_at: float | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._sends = 0
         self._refusals = 0
         self._task: asyncio.Task[Any] | None = None
@@ -315,7 +318,7 @@ class Call(Generic[R]):
             # A middleware sends again, perhaps after it has swallowed the end of the last attempt.
             self._leave_wire()
             self._take_back_cancellation()
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         began = loop.time()
         max_wait = route.max_wait
         self._in_queue = True
@@ -334,9 +337,9 @@ class Call(Generic[R]):
         return lease
 
     def _leave_wire(self) -> None:
-        if self._sent_at:
-            self._took += asyncio.get_running_loop().time() - self._sent_at
-            self._sent_at = 0.0
+        if self._sent_at is not None and self._loop is not None:
+            self._took += self._loop.time() - self._sent_at
+            self._sent_at = None
             self._route.deadlines.end(self)
 
     def _failure(self, error: BaseException, ended_by: OKXError | None) -> OKXError | None:
