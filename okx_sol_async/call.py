@@ -288,31 +288,14 @@ class Call(Generic[R]):
             return failure
         finally:
             self._leave_wire()
-            self._take_back_cancellation()
+            if self._ended_by is not None:
+                self._take_back_cancellation()
             self._task = None
         outcome = _read_outcome(endpoint, response.status, body)
         return self._without_echo(outcome, response, body) if isinstance(outcome, OKXError) else outcome
 
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         """Wait for a lease, then sign and send."""
-        lease = await self._acquire()
-        signer = self._signer()
-        try:
-            response = await (handler(request) if signer is None else signer(request, handler))
-        except BaseException:
-            self._bucket = lease.abandoned() or self._bucket
-            # A middleware around this one may wait before it sends again, and its wait is not the wire.
-            self._leave_wire()
-            raise
-        lease.answered()
-        return response
-
-    def _signer(self) -> Signer | None:
-        if not self._endpoint.signed or self._credentials is None:
-            return None
-        return Signer(self._credentials, self._route.origin, demo=self._route.demo)
-
-    async def _acquire(self) -> Lease:
         route = self._route
         if self._sends:
             # A middleware sends again, perhaps after it has swallowed the end of the last attempt.
@@ -334,7 +317,19 @@ class Call(Generic[R]):
         self._sends += 1
         self._sent_at = now
         route.deadlines.begin(self, loop, now)
-        return lease
+        try:
+            if self._endpoint.signed and self._credentials is not None:
+                body = request.body
+                content = body if isinstance(body, bytes) else await body.as_bytes()
+                Signer(self._credentials, route.origin, demo=route.demo).sign_request(request, content)
+            response = await handler(request)
+        except BaseException:
+            self._bucket = lease.abandoned() or self._bucket
+            # A middleware around this one may wait before it sends again, and its wait is not the wire.
+            self._leave_wire()
+            raise
+        lease.answered()
+        return response
 
     def _leave_wire(self) -> None:
         if self._sent_at is not None and self._loop is not None:

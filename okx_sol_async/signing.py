@@ -220,16 +220,21 @@ class Signer:
 
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         """Sign ``request`` and pass it on."""
+        body = request.body
+        self.sign_request(request, body if isinstance(body, bytes) else await body.as_bytes())
+        return await handler(request)
+
+    def sign_request(self, request: ClientRequest, content: bytes) -> None:
+        """Put the headers on ``request``, which has ``content`` as its body.
+
+        Raises:
+            ConfigurationError: the request is for another origin.
+
+        """
         origin = request.url.origin()
         if origin != self.origin:
             message = f"refused to sign a request for {origin}: this signer is for {self.origin} only"
             raise ConfigurationError(message, hint="Check base_url, and that nothing follows redirects.")
-        body = request.body
-        content = body if isinstance(body, bytes) else await body.as_bytes()
-        self._put_headers(request, content)
-        return await handler(request)
-
-    def _put_headers(self, request: ClientRequest, content: bytes) -> None:
         credentials = self.credentials
         timestamp = timestamp_of(self.now())
         signature = SecretHeader(
