@@ -7,23 +7,30 @@ the wire. Whatever is sent, and sent again, goes through all of them, so it has 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
 import aiohttp
 import attrs
 
+from okx_sol_async.clock import Exchanged, ServerClock
+from okx_sol_async.endpoints import SYSTEM_TIME
 from okx_sol_async.errors import (
+    APIError,
+    ClockSkew,
     ConfigurationError,
     DecodeError,
     OKXError,
+    OutcomeUnknown,
     RateLimited,
     Timeout,
     TransportError,
+    Unavailable,
     one_line,
 )
 from okx_sol_async.ratelimit import BucketKey, Scope
+from okx_sol_async.retries import RetryBudget, try_again
 from okx_sol_async.signing import Signer
 from okx_sol_async.telemetry import CallReport, Counters
 from okx_sol_async.wire import ANSWER_LIMIT, read_answer
@@ -31,6 +38,8 @@ from okx_sol_async.wire import ANSWER_LIMIT, read_answer
 logger: Final = logging.getLogger("okx_sol_async")
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aiohttp import ClientHandlerType, ClientMiddlewareType, ClientRequest, ClientResponse
     from yarl import URL
 
@@ -46,6 +55,7 @@ CONNECT_TIMEOUT: Final = 5.0
 REFUSALS: Final = 10
 #: A wait of fewer seconds is the time that taking a lease takes.
 NOTICEABLE_WAIT: Final = 0.001
+_JSON: Final = {"Content-Type": "application/json"}
 _TRACE_HEADERS: Final = ("x-trace-id", "x-request-id", "traceid")
 # The time on the wire is counted here: aiohttp's `total` would count the wait for the bucket too.
 _CLIENT_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT)
@@ -101,8 +111,14 @@ class Route:
     demo: bool
     headers: dict[str, str] | None
     middlewares: tuple[ClientMiddlewareType, ...]
+    limiter: Limiter
     deadlines: Deadlines
     max_wait: float | None
+    attempts: int
+    clock: ServerClock = attrs.field(factory=ServerClock)
+    budget: RetryBudget = attrs.field(factory=RetryBudget)
+    # Held by the call that asks OKX for its time, so that those that need it too wait for its answer.
+    asking_time: asyncio.Lock = attrs.field(init=False, factory=asyncio.Lock)
     origin_text: str = attrs.field(init=False, default=attrs.Factory(lambda self: str(self.origin), takes_self=True))
     _urls: dict[str, URL] = attrs.field(init=False, factory=dict)
 
@@ -120,12 +136,12 @@ class Route:
         key = (self.origin_text, self.demo, owner, endpoint.method, endpoint.path)
         return tuple.__new__(BucketKey, key)
 
-    def url(self, path: str) -> URL:
-        """Return the whole URL of one of OKX's paths, as it is sent."""
-        url = self._urls.get(path)
+    def url(self, endpoint: Endpoint[Any], parameters: Mapping[str, str] | None) -> URL:
+        """Return the whole URL of a call, as it is sent."""
+        url = self._urls.get(endpoint.path)
         if url is None:
-            url = self._urls[path] = self.origin.with_path(path, encoded=True)
-        return url
+            url = self._urls[endpoint.path] = self.origin.with_path(endpoint.path, encoded=True)
+        return url.with_query(parameters) if parameters and endpoint.method == "GET" else url
 
 
 class Call(Generic[R]):
@@ -136,22 +152,31 @@ class Call(Generic[R]):
     """
 
     __slots__ = (
+        "_broken",
         "_bucket",
         "_cancellations",
         "_credentials",
+        "_date",
         "_ended_by",
         "_endpoint",
         "_http",
         "_in_queue",
         "_lease",
         "_loop",
+        "_parameters",
         "_refusals",
+        "_request",
+        "_resigned",
         "_route",
         "_sends",
         "_sent_at",
+        "_signed_at",
         "_stopped",
         "_task",
+        "_times",
         "_took",
+        "_tries",
+        "_unsent",
         "_waited",
     )
 
@@ -161,13 +186,14 @@ class Call(Generic[R]):
         http: aiohttp.ClientSession,
         endpoint: Endpoint[R],
         credentials: Credentials | None,
-        limiter: Limiter,
+        parameters: Mapping[str, str] | None = None,
     ) -> None:
         self._route = route
         self._http = http
         self._endpoint = endpoint
         self._credentials = credentials
-        self._bucket: Bucket = limiter.bucket(route.bucket_key(endpoint, credentials), endpoint.limit)
+        self._parameters = parameters
+        self._bucket: Bucket = route.limiter.bucket(route.bucket_key(endpoint, credentials), endpoint.limit)
         # The lease of what was sent last; None before.
         self._lease: Lease | None = None
         self._in_queue = False
@@ -179,6 +205,20 @@ class Call(Generic[R]):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sends = 0
         self._refusals = 0
+        # OKX's time in the last signature, and when by the steady clock it was made and answered.
+        self._signed_at = 0.0
+        self._times = Exchanged(0.0, 0.0)
+        # The request on the wire, and what came of it instead of an answer.
+        self._request: ClientRequest | None = None
+        self._broken: TransportError | None = None
+        # The header of the last answer.
+        self._date: str | None = None
+        # Attempts that were made; what OKX has certainly not counted is sent again within one.
+        self._tries = 0
+        # Whether the call was signed again because of its timestamp.
+        self._resigned = False
+        # Whether it is certain that nothing of the last attempt reached OKX.
+        self._unsent = True
         self._task: asyncio.Task[Any] | None = None
         # How often the task was cancelled already when the attempt began.
         self._cancellations = 0
@@ -191,12 +231,25 @@ class Call(Generic[R]):
         return self
 
     async def run(self) -> R:
-        """Send the call, also again when it was refused with 50011, and return its result or raise its failure."""
-        outcome = await self._send()
-        if isinstance(outcome, RateLimited):
-            outcome = await self._send_again(outcome)
+        """Send the call, also again where that may help, and return its result or raise its failure."""
+        task = self._task = asyncio.current_task()
+        self._cancellations = 0 if task is None else task.cancelling()
+        self._route.budget.earn()
+        try:
+            self._tries = 1
+            outcome = await self._send()
+            if isinstance(outcome, OKXError):
+                outcome = await self._after_failure(await self._healed(outcome))
+        except asyncio.CancelledError as error:
+            # The session was closed while the call waited for its next attempt.
+            reason = self._failure(error, self._take_back_cancellation())
+            if reason is None:
+                raise
+            outcome = reason
+        finally:
+            self._task = None
         if isinstance(outcome, OKXError):
-            raise self._addressed(outcome)
+            raise self._unknown(outcome) if self._may_have_happened(outcome) else self._addressed(outcome)
         return outcome
 
     def count(self, counters: Counters) -> None:
@@ -218,6 +271,11 @@ class Call(Generic[R]):
             cancelled=isinstance(error, asyncio.CancelledError),
         )
 
+    @property
+    def times(self) -> Exchanged:
+        """When the call was sent last, and when its answer came."""
+        return self._times
+
     def stop(self) -> None:
         """End the call, wherever it is, because the session closes."""
         self._stopped = True
@@ -232,15 +290,102 @@ class Call(Generic[R]):
             self._ended_by = reason
             self._task.cancel()
 
-    async def _send_again(self, outcome: R | OKXError) -> R | OKXError:
+    async def _healed(self, outcome: R | OKXError) -> R | OKXError:
+        """Send again what OKX has certainly not counted: what it refused for its limit, or for its timestamp."""
+        if isinstance(outcome, RateLimited):
+            outcome = await self._send_after_refusals(outcome)
+        if isinstance(outcome, ClockSkew) and self._lease is not None:
+            outcome = await self._sign_again(outcome)
+        return outcome
+
+    async def _after_failure(self, failure: R | OKXError) -> R | OKXError:
+        """Make further attempts, if they may help."""
+        if not isinstance(failure, OKXError) or not self._may_try_again(failure):
+            return failure
+        last = failure
+
+        async def attempt() -> R | OKXError:
+            nonlocal last
+            self._tries += 1
+            outcome = await self._healed(await self._send())
+            if isinstance(outcome, OKXError):
+                # It is the failure that made the call wait for longer than max_wait.
+                last = last if self._in_queue and isinstance(outcome, Timeout) else self._addressed(outcome)
+                return last
+            return outcome
+
+        return await try_again(self._addressed(failure), attempt, self._may_try_again, self._route.attempts)
+
+    def _may_try_again(self, failure: OKXError) -> bool:
+        """Tell whether another attempt may help: of a read, after what passes."""
+        return (
+            failure.transient
+            and self._endpoint.safe_to_resend
+            # After ten refusals, or a whole max_wait, the caller is told.
+            and not isinstance(failure, RateLimited)
+            and not self._in_queue
+            and not self._stopped
+            # Without a lease, something stands in for the wire, and nothing may be sent again.
+            and self._lease is not None
+            and self._tries < self._route.attempts
+            and self._loop is not None
+            and self._route.budget.spend(self._loop.time())
+        )
+
+    async def _sign_again(self, skew: ClockSkew) -> R | OKXError:
+        """Send a call whose timestamp was refused (50102) once more, by a clock that is right."""
+        clock = self._route.clock
+        outcome: R | OKXError = skew
+        if not self._resigned:
+            self._resigned = True
+            if not clock.refused(self._date, self._signed_at, self._times):
+                await self._ask_time()
+            outcome = await self._send()
+            if isinstance(outcome, RateLimited):
+                outcome = await self._send_after_refusals(outcome)
+        if isinstance(outcome, ClockSkew):
+            outcome.args = (f"{outcome.message}: {_difference(clock.offset)}",)
+        return outcome
+
+    async def _ask_time(self) -> None:
+        """Ask OKX for its time, unless another call has just done so."""
+        route = self._route
+        async with route.asking_time:
+            if route.clock.corrected_at > self._times.sent:
+                return
+            try:
+                await measure_clock(route, self._http)
+            except OKXError as error:
+                logger.warning("OKX does not tell its time: %s", error.summary)
+
+    def _may_have_happened(self, failure: OKXError) -> bool:
+        """Tell whether a write that ended with ``failure`` may have happened all the same."""
+        if self._endpoint.safe_to_resend or _is_certain(failure):
+            return False
+        # Something that stands in for the wire asks for no lease, and says nothing of what it sent.
+        stood_in = self._lease is None and not self._in_queue and not isinstance(failure, ConfigurationError)
+        return stood_in or not self._unsent
+
+    def _unknown(self, reason: OKXError) -> OutcomeUnknown:
+        error = OutcomeUnknown(
+            f"the call was sent, and no answer says whether it happened: {reason.message}",
+            code=reason.code,
+            status=reason.status,
+            trace_id=reason.trace_id,
+            hint="Look it up before you send it again.",
+        )
+        error.reason = self._addressed(reason)
+        error.sent_at = datetime.fromtimestamp(self._signed_at, UTC)
+        self._addressed(error)
+        return error
+
+    async def _send_after_refusals(self, outcome: R | OKXError) -> R | OKXError:
         """Send a call that was refused again, from the front of the queue, until it is counted or was refused often."""
-        for refusals in itertools.count(1):
-            if not self._was_refused(outcome) or self._lease is None:
-                # Without a lease, something stands in for the wire, and nothing may be sent again.
-                break
+        while self._was_refused(outcome) and self._lease is not None:
+            # Without a lease, something stands in for the wire, and nothing may be sent again.
             self._note_refusal()
             self._bucket = self._lease.refused() or self._bucket
-            if refusals == REFUSALS:
+            if self._refusals >= REFUSALS:
                 break
             refusal, outcome = outcome, await self._send()
             if self._in_queue and isinstance(outcome, Timeout):
@@ -268,13 +413,13 @@ class Call(Generic[R]):
     async def _send(self) -> R | OKXError:
         """Send the call once and read its answer."""
         route, endpoint = self._route, self._endpoint
-        task = self._task = asyncio.current_task()
-        self._cancellations = 0 if task is None else task.cancelling()
+        self._unsent = True
         try:
             response = await self._http.request(
                 endpoint.method,
-                route.url(endpoint.path),
-                headers=route.headers,
+                route.url(endpoint, self._parameters),
+                headers=route.headers if endpoint.method == "GET" else {**(route.headers or {}), **_JSON},
+                data=endpoint.content(self._parameters),
                 allow_redirects=False,
                 raise_for_status=False,
                 timeout=_CLIENT_TIMEOUT,
@@ -288,15 +433,23 @@ class Call(Generic[R]):
             return failure
         finally:
             self._leave_wire()
+            self._request = None
             if self._ended_by is not None:
                 self._take_back_cancellation()
-            self._task = None
+        self._date = response.headers.get("Date")
+        route.clock.heard(self._date, self._times)
         outcome = _read_outcome(endpoint, response.status, body)
         return self._without_echo(outcome, response, body) if isinstance(outcome, OKXError) else outcome
 
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         """Wait for a lease, then sign and send."""
         route = self._route
+        if not self._unsent and not self._endpoint.safe_to_resend:
+            message = "a middleware sends a write again whose outcome is unknown"
+            raise OutcomeUnknown(message)
+        if self._request is not None and self._request is not request:
+            self._count_hidden_resend()
+        self._request = request
         if self._sends:
             # A middleware sends again, perhaps after it has swallowed the end of the last attempt.
             self._leave_wire()
@@ -317,19 +470,34 @@ class Call(Generic[R]):
         self._sends += 1
         self._sent_at = now
         route.deadlines.begin(self, loop, now)
+        clock = route.clock
+        sent = clock.steady()
         try:
             if self._endpoint.signed and self._credentials is not None:
                 body = request.body
                 content = body if isinstance(body, bytes) else await body.as_bytes()
-                Signer(self._credentials, route.origin, demo=route.demo).sign_request(request, content)
+                Signer(self._credentials, route.origin, demo=route.demo, now=self._stamp).sign_request(request, content)
+            self._unsent = False
             response = await handler(request)
-        except BaseException:
+        except BaseException as error:
             self._bucket = lease.abandoned() or self._bucket
+            self._broken = _no_answer(error) if isinstance(error, aiohttp.ClientError) else None
             # A middleware around this one may wait before it sends again, and its wait is not the wire.
             self._leave_wire()
             raise
-        lease.answered()
+        self._times = Exchanged(sent, clock.steady())
+        self._bucket = lease.answered() or self._bucket
         return response
+
+    def _count_hidden_resend(self) -> None:
+        """Count what aiohttp sends again by itself after a lost connection, which it does once, as an attempt."""
+        if self._broken is not None and self._tries >= self._route.attempts:
+            raise self._broken
+        self._tries += 1
+
+    def _stamp(self) -> float:
+        now = self._signed_at = self._route.clock.now()
+        return now
 
     def _leave_wire(self) -> None:
         if self._sent_at is not None and self._loop is not None:
@@ -343,6 +511,9 @@ class Call(Generic[R]):
             return ended_by
         if isinstance(error, OKXError):
             return _bare(error)
+        if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+            # There was no connection to send anything on.
+            self._unsent = True
         if not isinstance(error, TimeoutError | aiohttp.ClientError | RuntimeError):
             return None
         if self._stopped or self._http.closed:
@@ -382,9 +553,23 @@ class Call(Generic[R]):
     def _addressed(self, error: OKXError) -> OKXError:
         """Say of which call ``error`` speaks, and take out what the text of another library may hold."""
         error.endpoint = str(self._endpoint)
+        error.attempts = self._sends
+        error.waited = self._waited
         if self._credentials is not None:
             error.args = (self._credentials.redact(error.message),)
         return error
+
+
+async def measure_clock(route: Route, http: aiohttp.ClientSession) -> None:
+    """Ask OKX for its time, and let the clock follow it.
+
+    Raises:
+        OKXError: as `Call.run` does.
+
+    """
+    call = Call(route, http, SYSTEM_TIME, None)
+    answer = await call.run()
+    route.clock.measured(answer.ts.timestamp(), call.times)
 
 
 async def _read(response: ClientResponse) -> bytes:
@@ -413,6 +598,20 @@ def _read_outcome(endpoint: Endpoint[R], status: int, body: bytes) -> R | OKXErr
         return endpoint.decode(read_answer(status, body))
     except OKXError as error:
         return _bare(error)
+
+
+def _is_certain(failure: OKXError) -> bool:
+    """Tell whether ``failure`` says that OKX has not done what it was asked for."""
+    if not isinstance(failure, APIError) or isinstance(failure, Unavailable):
+        return False
+    # Something in front of OKX may have lost its patience after it had passed the call on.
+    return failure.code is not None or failure.status not in {408, 429}
+
+
+def _difference(offset: float | None) -> str:
+    if offset is None:
+        return "by how much is not known"
+    return f"the clock of this machine is {abs(offset):.1f} s {'behind' if offset > 0 else 'ahead of'} OKX's"
 
 
 def _bare(error: OKXError) -> OKXError:

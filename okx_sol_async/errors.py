@@ -20,6 +20,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
 
 import attrs
@@ -43,6 +44,12 @@ class OKXError(Exception):
     trace_id: str | None
     #: What to do about it.
     hint: str | None
+    #: How often the call was sent.
+    attempts: int | None = None
+    #: The seconds that the call stood in the queue for its user's limit.
+    waited: float | None = None
+    #: Whether the same call may work when it is made again later. A write is another matter: see `OutcomeUnknown`.
+    transient: bool = False
 
     def __init__(
         self,
@@ -76,6 +83,7 @@ class OKXError(Exception):
                 (f"HTTP {self.status}", self.status),
                 (f"{self.endpoint}", self.endpoint),
                 (f"trace {self.trace_id}", self.trace_id),
+                (f"sent {self.attempts} times", self.attempts if self.attempts and self.attempts > 1 else None),
             )
             if known is not None
         )
@@ -93,9 +101,13 @@ class ConfigurationError(OKXError, ValueError):
 class Timeout(OKXError, TimeoutError):
     """No whole answer within ``timeout`` seconds, no connection within five, or no turn within ``max_wait``."""
 
+    transient = True
+
 
 class TransportError(OKXError):
     """No whole answer came: name resolution, TLS, refused, reset or cut off."""
+
+    transient = True
 
 
 class DecodeError(OKXError):
@@ -121,9 +133,13 @@ class ClockSkew(APIError):
 class RateLimited(APIError):
     """OKX counted too many calls, ten times in a row or until ``max_wait`` was over."""
 
+    transient = True
+
 
 class Unavailable(APIError):
     """OKX is busy, down or under maintenance. The same call may work later."""
+
+    transient = True
 
 
 class Rejected(APIError):
@@ -132,6 +148,11 @@ class Rejected(APIError):
 
 class OutcomeUnknown(OKXError):
     """A write was sent and no answer says whether it happened. Look it up before you send it again."""
+
+    #: What came instead of an answer.
+    reason: OKXError | None = None
+    #: When it was sent, by OKX's clock as far as it is known (UTC).
+    sent_at: datetime | None = None
 
 
 @attrs.frozen

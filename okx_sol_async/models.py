@@ -3,6 +3,7 @@
 They know nothing of the wire: how a field is spelt there and which strings it takes is written in `okx_sol_async.wire`.
 """
 
+from datetime import datetime
 from decimal import Decimal
 
 import attrs
@@ -40,3 +41,14 @@ class Balance:
     latest_interest_accrual: Decimal
     #: All the interest accrued so far, in OKSOL. Zero where OKX leaves it blank.
     total_interest_accrual: Decimal
+
+
+@attrs.frozen
+class SystemTime:
+    """OKX's clock.
+
+    `OKX: Get system time <https://www.okx.com/docs-v5/en/#public-data-rest-api-get-system-time>`_
+    """
+
+    #: The time at OKX, in UTC, with milliseconds.
+    ts: datetime

@@ -93,11 +93,11 @@ class Lease(Protocol):
     """The right to send one call, once.
 
     ``answered`` or ``abandoned`` ends it; ``refused`` may follow ``answered``, when the answer turns out to be a
-    refusal. ``abandoned`` and ``refused`` may return a `Bucket` from which the same call, if it is sent again, takes
-    its next lease at the place in the queue that it had.
+    refusal. Each may return a `Bucket` from which the same call, if it is sent again, takes its next lease at the
+    place in the queue that it had.
     """
 
-    def answered(self) -> None:
+    def answered(self) -> Bucket | None:
         """The head of an answer has come."""
 
     def abandoned(self) -> Bucket | None:
@@ -139,26 +139,31 @@ class _Lease:
         self._since = since
         self._open = True
 
-    def answered(self) -> None:
+    def answered(self) -> _Lease:
         bucket = self._end()
         if bucket is not None:
             bucket._answered(self._since)
+        return self
 
-    def abandoned(self) -> _Place:
+    def abandoned(self) -> _Lease:
         bucket = self._end()
         if bucket is not None:
             bucket._abandoned()
-        return _Place(self._bucket, self._number)
+        return self
 
-    def refused(self) -> _Place:
+    def refused(self) -> _Lease:
         # The answer may have been read so long after its head that the bucket was let go meanwhile.
         bucket = self._bucket._current()
         if bucket._loop is None:
             bucket._loop = self._loop
         if bucket._loop is self._loop:
             bucket._refused()
-        self.answered()
-        return _Place(bucket, self._number)
+        return self.answered()
+
+    async def acquire(self, deadline: float | None) -> Lease:
+        """Acquire for the same call again: ahead of all that came after it."""
+        bucket = self._bucket._current()
+        return await bucket._wait(bucket._enter(), self._number, deadline, returning=True)
 
     def _end(self) -> TokenBucket | None:
         """Return the bucket that still counts this lease, if any does, and end the lease."""
@@ -168,20 +173,6 @@ class _Lease:
         bucket = self._bucket._current()
         # A lease that outlives its event loop was given up for lost when the bucket moved on to the next loop.
         return bucket if bucket._loop is self._loop else None
-
-
-class _Place:
-    """Where a call that is sent again acquires: ahead of all that came after it."""
-
-    __slots__ = ("_bucket", "_number")
-
-    def __init__(self, bucket: TokenBucket, number: int) -> None:
-        self._bucket = bucket
-        self._number = number
-
-    async def acquire(self, deadline: float | None) -> Lease:
-        bucket = self._bucket._current()
-        return await bucket._wait(bucket._enter(), self._number, deadline, returning=True)
 
 
 class TokenBucket:

@@ -8,7 +8,7 @@ import ipaddress
 import logging
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import aiohttp
@@ -16,7 +16,7 @@ import attrs
 from yarl import URL
 
 from okx_sol_async.call import Call, Deadlines, Route, http_is_closed, logger
-from okx_sol_async.endpoints import ACCOUNT_CONFIG
+from okx_sol_async.endpoints import ACCOUNT_CONFIG, SYSTEM_TIME
 from okx_sol_async.errors import ConfigurationError
 from okx_sol_async.ratelimit import PROCESS_LIMITER
 from okx_sol_async.signing import Credentials
@@ -74,7 +74,8 @@ class Session:
         timeout: seconds on the wire for one attempt, from its lease to the last byte of the answer.
         max_wait: the most seconds that a call may stand in the queue for its user's limit; `None` for as long as it
             takes.
-        attempts: how often a read may be sent in all when it fails. This version sends it once, whatever the number.
+        attempts: how often a read is tried in all when the network or OKX fails for a moment, with growing waits between.
+            What OKX has certainly not counted (50011, 50102) is sent again without counting. A write is tried once.
         observe: is called with a `CallReport` when a call has ended, for metrics. It should return at once, and what
             it raises is logged. `None`: nothing is made to be told.
 
@@ -123,12 +124,15 @@ class Session:
             # A session of our own sends it anyway.
             headers=None if http is None else {"User-Agent": USER_AGENT},
             middlewares=_checked_middlewares(middlewares),
+            limiter=PROCESS_LIMITER if limiter is None else limiter,
             deadlines=Deadlines(float(timeout)),
             max_wait=max_wait,
+            attempts=attempts,
         )
         self._borrowed = http
         self._http: aiohttp.ClientSession | None = None
-        self._limiter: Limiter = PROCESS_LIMITER if limiter is None else limiter
+        # A write goes over a new connection: one that was kept may be dead, and then nobody knows what happened.
+        self._http_for_writes: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._calls: set[Call[Any]] = set()
         self._last_call_ended: asyncio.Event | None = None
@@ -194,9 +198,10 @@ class Session:
                 await self._end_calls()
         finally:
             self._route.deadlines.close()
-            http, self._http = self._http, None
-            if http is not None:
-                await _close(http, its_loop_is_gone=elsewhere)
+            opened, self._http, self._http_for_writes = (self._http, self._http_for_writes), None, None
+            for http in opened:
+                if http is not None:
+                    await _close(http, its_loop_is_gone=elsewhere)
 
     async def _end_calls(self) -> None:
         if self._last_call_ended is None:
@@ -210,23 +215,32 @@ class Session:
             # A middleware of the caller's holds a call back. It cannot send any more, and ends when that lets it.
             pass
 
-    async def call(self, endpoint: Endpoint[R], credentials: Credentials | None = None) -> R:
+    async def call(
+        self,
+        endpoint: Endpoint[R],
+        credentials: Credentials | None = None,
+        parameters: Mapping[str, str] | None = None,
+    ) -> R:
         """Call an endpoint and return its result.
 
         Args:
             endpoint: which one, such as `okx_sol_async.endpoints.BALANCE`.
             credentials: whose; `None` for a public endpoint.
+            parameters: OKX's request parameters, by their names there: the query of a GET, the JSON body of a POST.
 
         Raises:
             ConfigurationError: the session is closed, another event loop's, or the endpoint needs credentials.
-            Timeout: no whole answer within ``timeout``, or no turn within ``max_wait``.
-            TransportError: no whole answer came.
+            Timeout: no whole answer within ``timeout`` in the last attempt, or no turn within ``max_wait``.
+            TransportError: no whole answer came in the last attempt.
             DecodeError: an answer came and is not OKX's.
             APIError: OKX refused; `RateLimited` only after ten refusals, or when ``max_wait`` is over.
+            OutcomeUnknown: a write was sent, and no answer says whether it happened.
 
         """
-        http = self._open()
-        call = Call(self._route, http, endpoint, credentials, self._limiter)
+        http = self._open(endpoint)
+        return await self._run(Call(self._route, http, endpoint, credentials, parameters))
+
+    async def _run(self, call: Call[R]) -> R:
         self._calls.add(call)
         error: BaseException | None = None
         try:
@@ -243,6 +257,44 @@ class Session:
                 self._last_call_ended.set()
             # The frame and what is raised from it would keep each other alive.
             del error
+
+    @property
+    def clock_offset(self) -> float | None:
+        """By how many seconds OKX's clock is ahead of that of this machine; `None` until an answer told."""
+        return self._route.clock.offset
+
+    async def synchronize_clock(self, samples: int = 5) -> float:
+        """Ask OKX for its time, and sign by it from now on.
+
+        A session does so by itself when OKX refuses a timestamp, so this is for those who want `clock_offset` exact.
+        Of several answers the one that came soonest counts; it is exact to half the time that it took.
+
+        Args:
+            samples: how often to ask.
+
+        Returns:
+            `clock_offset`, in seconds.
+
+        Raises:
+            ConfigurationError: ``samples`` is not a whole number from 1 on; or as `call` does.
+            OKXError: as `call` does.
+
+        `OKX: Get system time <https://www.okx.com/docs-v5/en/#public-data-rest-api-get-system-time>`_
+        (public, 10 requests in two seconds per IP address).
+
+        """
+        if type(samples) is not int or samples < 1:
+            message = f"samples must be a whole number from 1 on, not {samples!r}"
+            raise ConfigurationError(message)
+        clock = self._route.clock
+        soonest = None
+        for _ in range(samples):
+            call = Call(self._route, self._open(SYSTEM_TIME), SYSTEM_TIME, None)
+            answer = await self._run(call)
+            if soonest is None or call.times.took < soonest.took:
+                soonest = call.times
+                clock.measured(answer.ts.timestamp(), soonest)
+        return clock.offset or 0.0
 
     @property
     def counters(self) -> Counters:
@@ -262,7 +314,7 @@ class Session:
             ConfigurationError: the endpoint needs credentials.
 
         """
-        return self._limiter.bucket(self._route.bucket_key(endpoint, credentials), endpoint.limit)
+        return self._route.limiter.bucket(self._route.bucket_key(endpoint, credentials), endpoint.limit)
 
     async def identify(self, credentials: Credentials) -> Credentials:
         """Look up whose key it is, and let it share the limits of that user.
@@ -282,7 +334,7 @@ class Session:
         """
         account = await self.call(ACCOUNT_CONFIG, credentials)
         known = Credentials(credentials.api_key, credentials.secret_key, credentials.passphrase, account.uid)
-        merge = getattr(self._limiter, "merge", None)
+        merge = getattr(self._route.limiter, "merge", None)
         if merge is not None:
             merge(credentials.owner, known.owner)
         return known
@@ -310,7 +362,7 @@ class Session:
             except Exception:  # noqa: BLE001 - what is wrong with an onlooker must not end the call
                 logger.exception("observe raised an error")
 
-    def _open(self) -> aiohttp.ClientSession:
+    def _open(self, endpoint: Endpoint[Any]) -> aiohttp.ClientSession:
         loop = asyncio.get_running_loop()
         if self._closed:
             message = "this session is closed"
@@ -319,16 +371,25 @@ class Session:
             if self._loop is not None:
                 raise _of_another_loop()
             self._loop = loop
-        http = self._http or self._borrowed
-        if http is None:
-            http = self._http = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=CONNECTIONS),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"User-Agent": USER_AGENT},
-            )
-        elif http.closed:
-            raise http_is_closed()
-        return http
+        if self._borrowed is not None:
+            if self._borrowed.closed:
+                raise http_is_closed()
+            return self._borrowed
+        if endpoint.safe_to_resend:
+            if self._http is None:
+                self._http = _new_http(keep_connections=True)
+            return self._http
+        if self._http_for_writes is None:
+            self._http_for_writes = _new_http(keep_connections=False)
+        return self._http_for_writes
+
+
+def _new_http(*, keep_connections: bool) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=CONNECTIONS, force_close=not keep_connections),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"User-Agent": USER_AGENT},
+    )
 
 
 async def _close(http: aiohttp.ClientSession, *, its_loop_is_gone: bool) -> None:

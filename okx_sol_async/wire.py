@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final, NamedTuple, NoReturn, TypeVar
 
@@ -18,7 +19,7 @@ from cattrs import BaseValidationError, ClassValidationError, Converter
 from cattrs.gen import make_dict_structure_fn, override
 
 from okx_sol_async.errors import DecodeError, api_error, one_line
-from okx_sol_async.models import AccountConfig, Balance
+from okx_sol_async.models import AccountConfig, Balance, SystemTime
 
 M = TypeVar("M")
 
@@ -26,6 +27,9 @@ M = TypeVar("M")
 ANSWER_LIMIT: Final = 1024 * 1024
 # Numbers with more digits are not money.
 _DECIMAL: Final = re.compile(r"-?[0-9]{1,128}(?:\.[0-9]{1,128})?", re.ASCII)
+# 13 digits last until 2286.
+_MILLISECONDS: Final = re.compile(r"[0-9]{1,14}", re.ASCII)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SHOWN: Final = 40
 
 
@@ -80,7 +84,7 @@ def read_answer(status: int, body: bytes) -> object:
         envelope = read_envelope(body)
     except DecodeError as error:
         if succeeded:
-            raise _with_excerpt(error, body) from None
+            raise _not_okx(error, body) from None
         raise api_error(status=status) from None
     if envelope.code != "0":
         raise api_error(status=status, code=one_line(envelope.code, _SHOWN), msg=envelope.msg)
@@ -89,9 +93,12 @@ def read_answer(status: int, body: bytes) -> object:
     return envelope.data
 
 
-def _with_excerpt(error: DecodeError, body: bytes) -> DecodeError:
+def _not_okx(error: DecodeError, body: bytes) -> DecodeError:
+    """Return ``error`` with what the answer begins with. It is of something in front of OKX, which may pass."""
     excerpt = one_line(body[: 8 * _SHOWN].decode(errors="backslashreplace"), 2 * _SHOWN)
-    return DecodeError(f"{error.message}; the answer begins with {excerpt!a}")
+    failure = DecodeError(f"{error.message}; the answer begins with {excerpt!a}")
+    failure.transient = True
+    return failure
 
 
 def read_rows(data: object, model: type[M]) -> tuple[M, ...]:
@@ -175,6 +182,13 @@ def _read_decimal(value: object, _: object) -> Decimal:
     return Decimal(value)
 
 
+def _read_time(value: object, _: object) -> datetime:
+    if not isinstance(value, str) or _MILLISECONDS.fullmatch(value) is None:
+        message = f"must be a string with milliseconds since 1970 such as '1597026383085', not {_show(value)}"
+        raise ValueError(message)
+    return _EPOCH + timedelta(milliseconds=int(value))
+
+
 def _read_decimal_or_blank(value: object, kind: object) -> Decimal:
     return Decimal(0) if value == "" else _read_decimal(value, kind)
 
@@ -184,7 +198,9 @@ def _converter(*, detailed_validation: bool) -> Converter:
     converter = Converter(detailed_validation=detailed_validation)
     converter.register_structure_hook(str, _read_str)
     converter.register_structure_hook(Decimal, _read_decimal)
+    converter.register_structure_hook(datetime, _read_time)
     _teach(converter, AccountConfig)
+    _teach(converter, SystemTime)
     _teach(
         converter,
         Balance,

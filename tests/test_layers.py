@@ -11,7 +11,7 @@ PACKAGE = Path(okx_sol_async.__file__).parent
 ROWS = (
     {"version"},
     {"models", "errors"},
-    {"signing", "wire", "pushback", "travel", "telemetry"},
+    {"signing", "wire", "pushback", "travel", "telemetry", "clock", "retries"},
     {"ratelimit"},
     {"endpoints"},
     {"call"},

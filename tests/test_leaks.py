@@ -123,7 +123,7 @@ async def test_no_failure_shows_a_secret(
     async with serving(answer) as url, Session(base_url=url, timeout=0.3, limiter=LocalLimiter()) as session:
         with pytest.raises(OKXError) as caught:
             await session.call(BALANCE, CREDENTIALS)
-        reprs = repr(session) + repr(SolStaking(CREDENTIALS, session)) + repr(session._limiter)
+        reprs = repr(session) + repr(SolStaking(CREDENTIALS, session)) + repr(session._route)
 
     assert set() == leaked(shown_of(caught.value))
     assert set() == leaked(shown_by_rich(caught.value))

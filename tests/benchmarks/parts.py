@@ -10,7 +10,7 @@ import asyncio
 import json
 import statistics
 import time
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import aiohttp
 
@@ -48,6 +48,7 @@ class _Response:
     """An answer that is there at once."""
 
     status = 200
+    headers: ClassVar[dict[str, str]] = {}
 
     def __init__(self) -> None:
         self.content = self
