@@ -31,7 +31,7 @@ from okx_sol_async.errors import (
 )
 from okx_sol_async.ratelimit import BucketKey, Scope
 from okx_sol_async.retries import RetryBudget, try_again
-from okx_sol_async.signing import Signer
+from okx_sol_async.signing import sign_request
 from okx_sol_async.telemetry import CallReport, Counters
 from okx_sol_async.wire import ANSWER_LIMIT, read_answer
 
@@ -151,34 +151,40 @@ class Call(Generic[R]):
     must not be shown, and a traceback that begins here holds neither.
     """
 
-    __slots__ = (
-        "_broken",
-        "_bucket",
-        "_cancellations",
-        "_credentials",
-        "_date",
-        "_ended_by",
-        "_endpoint",
-        "_http",
-        "_in_queue",
-        "_lease",
-        "_loop",
-        "_parameters",
-        "_refusals",
-        "_request",
-        "_resigned",
-        "_route",
-        "_sends",
-        "_sent_at",
-        "_signed_at",
-        "_stopped",
-        "_task",
-        "_times",
-        "_took",
-        "_tries",
-        "_unsent",
-        "_waited",
-    )
+    # What most calls never change stands here, because a call is made for each answer.
+
+    # The lease of what was sent last; None before.
+    _lease: Lease | None = None
+    _in_queue = False
+    # Seconds in the queue and on the wire so far.
+    _waited = 0.0
+    _took = 0.0
+    # When it was sent last, by the clock of its loop; None while it is not on the wire.
+    _sent_at: float | None = None
+    _loop: asyncio.AbstractEventLoop | None = None
+    _sends = 0
+    _refusals = 0
+    # OKX's time in the last signature, and when by the steady clock it was made and answered.
+    _signed_at = 0.0
+    _steady_sent = 0.0
+    _steady_came = 0.0
+    # The request on the wire, and what came of it instead of an answer.
+    _request: ClientRequest | None = None
+    _broken: TransportError | None = None
+    # The header of the last answer.
+    _date: str | None = None
+    # Attempts that were made; what OKX has certainly not counted is sent again within one.
+    _tries = 1
+    # Whether the call was signed again because of its timestamp.
+    _resigned = False
+    # Whether it is certain that nothing of the last attempt reached OKX.
+    _unsent = True
+    _task: asyncio.Task[Any] | None = None
+    # How often the task was cancelled already when the call began.
+    _cancellations = 0
+    # Why the attempt was ended from here, by cancelling its task.
+    _ended_by: OKXError | None = None
+    _stopped = False
 
     def __init__(
         self,
@@ -194,37 +200,6 @@ class Call(Generic[R]):
         self._credentials = credentials
         self._parameters = parameters
         self._bucket: Bucket = route.limiter.bucket(route.bucket_key(endpoint, credentials), endpoint.limit)
-        # The lease of what was sent last; None before.
-        self._lease: Lease | None = None
-        self._in_queue = False
-        # Seconds in the queue and on the wire so far.
-        self._waited = 0.0
-        self._took = 0.0
-        # When it was sent last, by the clock of its loop; None while it is not on the wire.
-        self._sent_at: float | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._sends = 0
-        self._refusals = 0
-        # OKX's time in the last signature, and when by the steady clock it was made and answered.
-        self._signed_at = 0.0
-        self._times = Exchanged(0.0, 0.0)
-        # The request on the wire, and what came of it instead of an answer.
-        self._request: ClientRequest | None = None
-        self._broken: TransportError | None = None
-        # The header of the last answer.
-        self._date: str | None = None
-        # Attempts that were made; what OKX has certainly not counted is sent again within one.
-        self._tries = 0
-        # Whether the call was signed again because of its timestamp.
-        self._resigned = False
-        # Whether it is certain that nothing of the last attempt reached OKX.
-        self._unsent = True
-        self._task: asyncio.Task[Any] | None = None
-        # How often the task was cancelled already when the attempt began.
-        self._cancellations = 0
-        # Why the attempt was ended from here, by cancelling its task.
-        self._ended_by: OKXError | None = None
-        self._stopped = False
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
         # Stand-ins such as aioresponses keep a deep copy of what was asked, and would copy connections and loop with it.
@@ -236,7 +211,6 @@ class Call(Generic[R]):
         self._cancellations = 0 if task is None else task.cancelling()
         self._route.budget.earn()
         try:
-            self._tries = 1
             outcome = await self._send()
             if isinstance(outcome, OKXError):
                 outcome = await self._after_failure(await self._healed(outcome))
@@ -274,7 +248,7 @@ class Call(Generic[R]):
     @property
     def times(self) -> Exchanged:
         """When the call was sent last, and when its answer came."""
-        return self._times
+        return Exchanged(self._steady_sent, self._steady_came)
 
     def stop(self) -> None:
         """End the call, wherever it is, because the session closes."""
@@ -338,7 +312,7 @@ class Call(Generic[R]):
         outcome: R | OKXError = skew
         if not self._resigned:
             self._resigned = True
-            if not clock.refused(self._date, self._signed_at, self._times):
+            if not clock.refused(self._date, self._signed_at, self.times):
                 await self._ask_time()
             outcome = await self._send()
             if isinstance(outcome, RateLimited):
@@ -351,7 +325,7 @@ class Call(Generic[R]):
         """Ask OKX for its time, unless another call has just done so."""
         route = self._route
         async with route.asking_time:
-            if route.clock.corrected_at > self._times.sent:
+            if route.clock.corrected_at > self._steady_sent:
                 return
             try:
                 await measure_clock(route, self._http)
@@ -437,7 +411,8 @@ class Call(Generic[R]):
             if self._ended_by is not None:
                 self._take_back_cancellation()
         self._date = response.headers.get("Date")
-        route.clock.heard(self._date, self._times)
+        if self._date != route.clock.date:
+            route.clock.heard(self._date, self.times)
         outcome = _read_outcome(endpoint, response.status, body)
         return self._without_echo(outcome, response, body) if isinstance(outcome, OKXError) else outcome
 
@@ -471,12 +446,13 @@ class Call(Generic[R]):
         self._sent_at = now
         route.deadlines.begin(self, loop, now)
         clock = route.clock
-        sent = clock.steady()
+        self._steady_sent = clock.steady()
         try:
             if self._endpoint.signed and self._credentials is not None:
                 body = request.body
                 content = body if isinstance(body, bytes) else await body.as_bytes()
-                Signer(self._credentials, route.origin, demo=route.demo, now=self._stamp).sign_request(request, content)
+                self._signed_at = clock.now()
+                sign_request(request, content, self._credentials, route.origin, self._signed_at, demo=route.demo)
             self._unsent = False
             response = await handler(request)
         except BaseException as error:
@@ -485,7 +461,7 @@ class Call(Generic[R]):
             # A middleware around this one may wait before it sends again, and its wait is not the wire.
             self._leave_wire()
             raise
-        self._times = Exchanged(sent, clock.steady())
+        self._steady_came = clock.steady()
         self._bucket = lease.answered() or self._bucket
         return response
 
@@ -494,10 +470,6 @@ class Call(Generic[R]):
         if self._broken is not None and self._tries >= self._route.attempts:
             raise self._broken
         self._tries += 1
-
-    def _stamp(self) -> float:
-        now = self._signed_at = self._route.clock.now()
-        return now
 
     def _leave_wire(self) -> None:
         if self._sent_at is not None and self._loop is not None:

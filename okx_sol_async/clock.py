@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Final, NamedTuple
 
 logger: Final = logging.getLogger("okx_sol_async")
@@ -33,7 +34,7 @@ def _steady() -> Callable[[], float]:
     for name in ("CLOCK_BOOTTIME", "CLOCK_MONOTONIC"):
         clock_id = getattr(time, name, None)
         if clock_id is not None:
-            return lambda: time.clock_gettime(clock_id)
+            return partial(time.clock_gettime, clock_id)
     return time.monotonic
 
 
@@ -82,7 +83,7 @@ class ServerClock:
 
     """
 
-    __slots__ = ("_ahead", "_bounds", "_corrected_at", "_date", "_wall", "steady")
+    __slots__ = ("_ahead", "_bounds", "_corrected_at", "_wall", "date", "steady")
 
     def __init__(self, wall: Callable[[], float] = time.time, steady: Callable[[], float] | None = None) -> None:
         self._wall = wall
@@ -92,7 +93,8 @@ class ServerClock:
         self._ahead = wall() - self.steady()
         self._bounds: _Bounds | None = None
         self._corrected_at = -math.inf
-        self._date: str | None = None
+        #: The ``Date`` that was heard last. Its like tells nothing new.
+        self.date: str | None = None
 
     def now(self) -> float:
         """Return OKX's time, in seconds since 1970 (UTC)."""
@@ -112,9 +114,9 @@ class ServerClock:
 
     def heard(self, date: str | None, times: Exchanged) -> None:
         """Learn from the ``Date`` of an answer, unless it contradicts the clock that OKX accepts."""
-        if date is None or date == self._date:
+        if date is None or date == self.date:
             return
-        self._date = date
+        self.date = date
         bounds = _bounds_of(date, times)
         if bounds is None or bounds.distance(self._ahead) > _NEAR:
             return

@@ -221,29 +221,44 @@ class Signer:
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         """Sign ``request`` and pass it on."""
         body = request.body
-        self.sign_request(request, body if isinstance(body, bytes) else await body.as_bytes())
+        content = body if isinstance(body, bytes) else await body.as_bytes()
+        sign_request(request, content, self.credentials, self.origin, self.now(), demo=self.demo)
         return await handler(request)
 
-    def sign_request(self, request: ClientRequest, content: bytes) -> None:
-        """Put the headers on ``request``, which has ``content`` as its body.
 
-        Raises:
-            ConfigurationError: the request is for another origin.
+def sign_request(
+    request: ClientRequest,
+    content: bytes,
+    credentials: Credentials,
+    origin: URL,
+    now: float,
+    *,
+    demo: bool,
+) -> None:
+    """Put the headers on ``request``, which has ``content`` as its body.
 
-        """
-        origin = request.url.origin()
-        if origin != self.origin:
-            message = f"refused to sign a request for {origin}: this signer is for {self.origin} only"
-            raise ConfigurationError(message, hint="Check base_url, and that nothing follows redirects.")
-        credentials = self.credentials
-        timestamp = timestamp_of(self.now())
-        signature = SecretHeader(
-            sign(timestamp, request.method, request.url.raw_path_qs, content, credentials.secret_key)
-        )
-        headers = request.headers
-        headers[_KEY] = SecretHeader(credentials.api_key)
-        headers[_SIGN] = signature
-        headers[_TIMESTAMP] = timestamp
-        headers[_PASSPHRASE] = SecretHeader(credentials.passphrase)
-        if self.demo:
-            headers[_SIMULATED] = "1"
+    Args:
+        request: what is about to be sent.
+        content: its body.
+        credentials: whose key signs.
+        origin: where it may go.
+        now: seconds since 1970 (UTC), OKX's as near as can be.
+        demo: whether it is for demo trading.
+
+    Raises:
+        ConfigurationError: the request is for another origin.
+
+    """
+    found = request.url.origin()
+    if found != origin:
+        message = f"refused to sign a request for {found}: this signer is for {origin} only"
+        raise ConfigurationError(message, hint="Check base_url, and that nothing follows redirects.")
+    timestamp = timestamp_of(now)
+    signature = SecretHeader(sign(timestamp, request.method, request.url.raw_path_qs, content, credentials.secret_key))
+    headers = request.headers
+    headers[_KEY] = SecretHeader(credentials.api_key)
+    headers[_SIGN] = signature
+    headers[_TIMESTAMP] = timestamp
+    headers[_PASSPHRASE] = SecretHeader(credentials.passphrase)
+    if demo:
+        headers[_SIMULATED] = "1"
