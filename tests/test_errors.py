@@ -1,5 +1,6 @@
 import json
 import pickle
+import re
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,31 @@ def test_the_table_knows_no_code_that_okx_does_not() -> None:
 def test_every_code_that_is_not_plain_says_what_to_do(code: str) -> None:
     """A person can act on it."""
     assert CODES[code].hint
+
+
+def test_the_page_on_errors_shows_the_table() -> None:
+    """Each code with its class and its hint, and no other."""
+    page = (Path(__file__).parents[1] / "docs" / "errors.md").read_text()
+    shown = re.findall(r"^\| (\d+) \| `(\w+)` \| (.+) \|$", page.partition("## Codes")[2], re.MULTILINE)
+
+    assert [(code, rule.exception.__name__, rule.hint) for code, rule in CODES.items()] == shown
+
+
+def test_the_page_on_errors_shows_the_tree() -> None:
+    """Each class, below the one that it derives from."""
+    page = (Path(__file__).parents[1] / "docs" / "errors.md").read_text()
+    tree = page.partition("```text\n")[2].partition("```")[0]
+    parents: dict[int, str] = {}
+    shown = set()
+    for line in tree.splitlines():
+        branch, name = re.match(r"([│├└─ ]*)(\w+)", line).groups()  # type: ignore[union-attr]
+        depth = len(branch) // 4
+        parents[depth] = name
+        shown.add(name)
+        kind = getattr(errors, name)
+        assert depth == 0 or getattr(errors, parents[depth - 1]) in kind.__bases__
+
+    assert {kind.__name__ for kind in CLASSES} == shown
 
 
 @pytest.mark.parametrize(
