@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -129,7 +130,8 @@ async def emulator(*, port: int = 0, demo: Annotated[bool, Parameter(negative=()
         demo: make its user one of demo trading.
 
     """
-    async with Emulator(port=port, demo=demo) as exchange:
+    # With a clock that it was given, interest accrues as the days go by.
+    async with Emulator(port=port, demo=demo, now=time.time) as exchange:
         made_up = exchange.credentials
         settings = {
             "OKX_BASE_URL": exchange.url,

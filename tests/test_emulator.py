@@ -167,7 +167,7 @@ class TestAnswers:
 
         assert (200, "0") == (status, body["code"])
         assert exchange.user.uid == row["uid"] == row["mainUid"] == exchange.credentials.user_id
-        assert ("read_only", "") == (row["perm"], row["ip"])
+        assert ("read_only,trade", "") == (row["perm"], row["ip"])
 
     @pytest.mark.parametrize(
         ("method", "path"), [("GET", "/api/v5/nothing/here"), ("POST", BALANCE_PATH), ("GET", f"{BALANCE_PATH}/")]
@@ -571,7 +571,8 @@ class TestCounters:
         """The most calls in any stretch counts accepted and refused ones, and leaves out what is just so far apart."""
         exchange = Emulator()
         times_and_codes = [(1.0, "0"), (1.5, "50011"), (1.75, "50113"), (2.0, "0"), (2.25, "0"), (9.0, "0")]
-        exchange._calls.extend(Call("7", BALANCE, at, 200, code, "") for at, code in times_and_codes)
+        for at, code in times_and_codes:
+            exchange._calls.note(Call("7", BALANCE, at, 200, code, ""))
 
         assert 3 == exchange.most_within(1.0)
         assert 4 == exchange.most_within(1.5)
@@ -582,7 +583,7 @@ class TestCounters:
 
     def test_memory_is_bounded(self) -> None:
         """Only so many calls are remembered."""
-        assert 100_000 == MEMORY == Emulator()._calls.maxlen
+        assert 100_000 == MEMORY == Emulator()._calls._calls.maxlen
 
     async def test_counters_outlive_serving(self, call: Caller) -> None:
         """What was counted can be read after the exchange has closed, and its url too."""
@@ -651,7 +652,7 @@ class TestUsers:
         exchange = Emulator()
         user = exchange.add_user()
         user.add_key(VECTOR_KEY)
-        shown = f"{exchange!r} {exchange} {user!r} {user} {[*exchange._keys.values()]!r}"
+        shown = f"{exchange!r} {exchange} {user!r} {user} {[*exchange._world.keys.values()]!r}"
 
         assert user.uid in repr(user)
         for key in (exchange.credentials, user.credentials, VECTOR_KEY):

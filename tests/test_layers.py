@@ -20,24 +20,61 @@ ROWS = (
     {"cli", "pytest_plugin"},
     {"__init__", "__main__"},
 )
-LEVEL = {module: level for level, row in enumerate(ROWS) for module in row}
+# The rows inside a package that stands as one name in a row above.
+INNER_ROWS = {
+    "emulator": (
+        {"arguments", "calls", "clock", "windows", "answers"},
+        {"orders", "product"},
+        {"ledger"},
+        {"users"},
+        {"arrivals"},
+        {"routes"},
+        {"server"},
+        {"__init__"},
+    ),
+}
+# Of each module its row, and its row inside its package.
+LEVEL = {module: (level, 0) for level, row in enumerate(ROWS) for module in row}
+for _package, _rows in INNER_ROWS.items():
+    _level = LEVEL[_package][0]
+    LEVEL |= {f"{_package}.{module}": (_level, inner) for inner, row in enumerate(_rows) for module in row}
+    LEVEL[_package] = LEVEL.pop(f"{_package}.__init__")
 # What makes the command line and the test fixture must not reach everybody who imports the package.
 EXTRAS = {"cli", "redis", "pytest_plugin", "emulator"}
 
 
+def name_of(path: Path) -> str:
+    """Return a module's name below the package: ``emulator.windows``, and ``emulator`` for its ``__init__``."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
+
+
+FILES = {name_of(path): path for path in PACKAGE.rglob("*.py")}
+MODULES = sorted(FILES)
+
+
+def package_of(module: str) -> str:
+    """Return the package that a module lies in: ``emulator`` of ``emulator.windows``."""
+    return module.partition(".")[0]
+
+
 def imported_modules(module: str) -> set[str]:
     """Return the modules of the package that ``module`` imports, in any way and anywhere in it."""
-    tree = ast.parse((PACKAGE / f"{module}.py").read_text())
     names = set()
-    for node in ast.walk(tree):
+    for node in ast.walk(ast.parse(FILES[module].read_text())):
         if isinstance(node, ast.ImportFrom) and node.module is not None:
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                names.add(whole if whole.partition(".")[2] in LEVEL else node.module)
         elif isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-    return {name.split(".")[1] for name in names if name.startswith("okx_sol_async.")} & set(LEVEL)
+    ours = {name for name in names if name.partition(".")[0] == "okx_sol_async"}
+    return {name.partition(".")[2] or "__init__" for name in ours}
 
 
-MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
+def is_below(other: str, module: str) -> bool:
+    (row, inner), (other_row, other_inner) = LEVEL[module], LEVEL[other]
+    return other_row < row or (package_of(other) == package_of(module) and other_inner < inner)
 
 
 def test_every_module_has_its_row() -> None:
@@ -48,26 +85,34 @@ def test_every_module_has_its_row() -> None:
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_point_down(module: str) -> None:
     """A module imports from rows below its own only, `TYPE_CHECKING` imports included."""
-    upward = {other for other in imported_modules(module) if LEVEL[other] >= LEVEL[module]}
+    upward = {other for other in imported_modules(module) if not is_below(other, module)}
 
     assert set() == upward
 
 
-@pytest.mark.parametrize("module", sorted(set(MODULES) - EXTRAS - {"__main__"}))
+@pytest.mark.parametrize("module", MODULES)
+def test_a_package_is_imported_as_a_whole(module: str) -> None:
+    """The modules inside a package are its own affair: others import what it offers from the package itself."""
+    inner = {other for other in imported_modules(module) if "." in other and package_of(other) != package_of(module)}
+
+    assert set() == inner
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if package_of(name) not in EXTRAS | {"__main__"}])
 def test_the_core_never_imports_an_extra(module: str) -> None:
     """Nobody pays for the command line, Redis or the emulator who does not use them."""
-    assert set() == imported_modules(module) & EXTRAS
+    assert set() == {package_of(other) for other in imported_modules(module)} & EXTRAS
 
 
 def test_only_the_session_and_its_calls_talk_http() -> None:
     """The layers below a call are functions of plain values: none of them imports aiohttp at run time."""
     importers = set()
     for module in MODULES:
-        tree = ast.parse((PACKAGE / f"{module}.py").read_text())
+        tree = ast.parse(FILES[module].read_text())
         for node in tree.body:
             if isinstance(node, ast.Import) and any(alias.name == "aiohttp" for alias in node.names):
                 importers.add(module)
             if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "aiohttp":
                 importers.add(module)
 
-    assert {"call", "session", "emulator"} == importers
+    assert {"call", "session", "emulator.server"} == importers

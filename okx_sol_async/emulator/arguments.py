@@ -1,0 +1,63 @@
+"""What a caller of the local exchange hands in is checked here, and a mistake is named."""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from okx_sol_async.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def check_seconds(field: str, value: object) -> None:
+    """Refuse what is no finite number of seconds from 0 on."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        message = f"{field} must be a finite number of seconds from 0 on, not {value!r}"
+        raise ConfigurationError(message)
+
+
+def check_whole_number(field: str, value: object, *, least: int | None = None) -> None:
+    """Refuse what is no whole number, or less than ``least``."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        message = f"{field} must be a whole number, not {value!r}"
+        raise ConfigurationError(message)
+    if least is not None and value < least:
+        message = f"{field} must be {least} or more, not {value}"
+        raise ConfigurationError(message)
+
+
+def check_flag(field: str, value: object) -> None:
+    """Refuse what is neither `True` nor `False`."""
+    if not isinstance(value, bool):
+        message = f"{field} must be True or False, not {value!r}"
+        raise ConfigurationError(message)
+
+
+def check_amount(field: str, value: object) -> None:
+    """Refuse what is no finite `Decimal` from 0 on."""
+    if not isinstance(value, Decimal) or not value.is_finite() or value < 0:
+        message = f"{field} must be a finite Decimal from 0 on, not {value!r}"
+        raise ConfigurationError(message)
+
+
+def checked(check: Callable[[str, object], None]) -> Callable[[object, object, Any], None]:
+    """Return a check as a validator of an attrs field, which names the field."""
+
+    # attrs takes the type of a field from that of its validator, and this one is of no type.
+    def validate(_instance: object, field: object, value: Any) -> None:  # noqa: ANN401
+        check(getattr(field, "name", ""), value)
+
+    return validate
+
+
+def unless_none(check: Callable[[str, object], None]) -> Callable[[str, object], None]:
+    """Return a check that lets `None` pass."""
+
+    def check_or_pass(field: str, value: object) -> None:
+        if value is not None:
+            check(field, value)
+
+    return check_or_pass
