@@ -16,10 +16,13 @@ body, amount, sub-account, and last for what the product or the user's account d
 Times are seconds, amounts are SOL and OKSOL, rates are fractions.
 """
 
+from okx_sol_async.emulator import faults
 from okx_sol_async.emulator.calls import MEMORY, Call, Tally
+from okx_sol_async.emulator.exchange import Emulator
+from okx_sol_async.emulator.injections import Injection
 from okx_sol_async.emulator.orders import EmulatedOrder, OrderType
 from okx_sol_async.emulator.product import Product
-from okx_sol_async.emulator.server import Emulator
+from okx_sol_async.emulator.server import Outage
 from okx_sol_async.emulator.users import (
     DEFAULT_BALANCE,
     DEFAULT_PERMISSIONS,
@@ -40,11 +43,14 @@ __all__ = [
     "EmulatedUser",
     "Emulator",
     "FixedWindow",
+    "Injection",
     "OrderType",
+    "Outage",
     "Permission",
     "Product",
     "SlidingWindow",
     "Tally",
     "TokenWindow",
     "Window",
+    "faults",
 ]

@@ -23,9 +23,9 @@ def success(data: object) -> Answer:
     return _answer(200, "0", {"code": "0", "msg": "", "data": data})
 
 
-def refusal(status: int, code: str, msg: str) -> Answer:
-    """Refuse as OKX's gateway does, without any data."""
-    return _answer(status, code, {"msg": msg, "code": code})
+def refusal(status: int, code: str | int, msg: str) -> Answer:
+    """Refuse as OKX's gateway does, without any data; a code that is a number is written as one."""
+    return _answer(status, str(code), {"msg": msg, "code": code})
 
 
 def declined(status: int, code: str, msg: str) -> Answer:
@@ -37,6 +37,8 @@ def _answer(status: int, code: str, envelope: Mapping[str, object]) -> Answer:
     return Answer(status, code, json.dumps(envelope, separators=(",", ":")).encode())
 
 
+#: No answer at all.
+NOTHING: Final = Answer(0, "", b"")
 NOT_FOUND: Final = Answer(404, "404", b'{"code":404,"msg":"Not Found","data":{}}')
 UNKNOWN_KEY: Final = refusal(401, "50119", "API key doesn't exist")
 BAD_TIMESTAMP: Final = refusal(401, "50112", "Invalid OK-ACCESS-TIMESTAMP")

@@ -61,3 +61,53 @@ def unless_none(check: Callable[[str, object], None]) -> Callable[[str, object],
             check(field, value)
 
     return check_or_pass
+
+
+def check_finite(field: str, value: object) -> None:
+    """Refuse what is no finite number."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        message = f"{field} must be a finite number, not {value!r}"
+        raise ConfigurationError(message)
+
+
+def check_rate(field: str, value: object) -> None:
+    """Refuse what is no finite number above 0."""
+    check_finite(field, value)
+    if isinstance(value, int | float) and value <= 0:
+        message = f"{field} must be above 0, not {value!r}"
+        raise ConfigurationError(message)
+
+
+def check_share(field: str, value: object) -> None:
+    """Refuse what is no number from 0 to 1."""
+    check_seconds(field, value)
+    if isinstance(value, int | float) and value > 1:
+        message = f"{field} must be from 0 to 1, not {value!r}"
+        raise ConfigurationError(message)
+
+
+def check_size(field: str, value: object) -> None:
+    """Refuse what is no number of bytes."""
+    check_whole_number(field, value, least=0)
+
+
+def check_status(field: str, value: object) -> None:
+    """Refuse what is no HTTP status."""
+    check_whole_number(field, value)
+    if isinstance(value, int) and not 200 <= value <= 999:
+        message = f"{field} must be an HTTP status from 200 to 999, not {value}"
+        raise ConfigurationError(message)
+
+
+def check_code(field: str, value: object) -> None:
+    """Refuse what is neither text nor a whole number."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        message = f"{field} must be text or a whole number, not {value!r}"
+        raise ConfigurationError(message)
+
+
+def check_header(field: str, value: object) -> None:
+    """Refuse what cannot stand in a line of the head."""
+    if not isinstance(value, str) or "\r" in value or "\n" in value:
+        message = f"{field} must be text in one line, not {value!r}"
+        raise ConfigurationError(message)

@@ -43,12 +43,17 @@ class Arrival:
     @property
     def endpoint(self) -> str:
         """Method and path."""
-        return f"{self.method} {self.target.partition('?')[0]}"
+        return endpoint_of(self.method, self.target)
 
     @property
     def query(self) -> str:
         """What follows the question mark."""
         return self.target.partition("?")[2]
+
+
+def endpoint_of(method: str, target: str) -> str:
+    """Return method and path."""
+    return f"{method} {target.partition('?')[0]}"
 
 
 def verify(arrival: Arrival, key: Key) -> Answer | None:

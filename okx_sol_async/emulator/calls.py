@@ -8,6 +8,8 @@ from typing import Final
 
 import attrs
 
+from okx_sol_async.emulator.faults import Fault
+
 #: So many calls are remembered, the oldest are forgotten first.
 MEMORY: Final = 100_000
 
@@ -22,16 +24,18 @@ class Call:
     endpoint: str
     #: When it was checked and counted, in seconds of the serving event loop's clock.
     arrived_at: float
-    #: The HTTP status of the answer.
+    #: The HTTP status that the exchange answered with, whatever a fault then made of it; 0 for no answer at all.
     status: int
-    #: The code of the answer, as text: ``"0"``, ``"50011"``.
+    #: The code that it answered with, as text: ``"0"``, ``"50011"``; empty where a fault left no code.
     code: str
     #: The id that the answer carried in ``x-trace-id``.
     trace_id: str
+    #: What befell it, of `Emulator.fail_next` and `Emulator.fail_sometimes`.
+    faults: tuple[Fault, ...] = ()
 
     @property
     def accepted(self) -> bool:
-        """Whether the answer was what the call asked for."""
+        """Whether the exchange did what the call asked for, also where a fault kept the answer from arriving whole."""
         return self.code == "0"
 
     @property
@@ -41,7 +45,7 @@ class Call:
 
     @property
     def rejected(self) -> bool:
-        """Whether it was refused for anything but the rate limit."""
+        """Whether it was not done for anything but the rate limit, a fault included."""
         return not self.accepted and not self.refused
 
 
@@ -51,12 +55,14 @@ class Tally:
 
     #: All of them.
     received: int
-    #: Answered with what they asked for.
+    #: Those that the exchange did.
     accepted: int
     #: Refused by the rate limit (50011).
     refused: int
-    #: Refused for any other reason.
+    #: Refused for any other reason, or kept from the exchange by a fault.
     rejected: int
+    #: How many of all these met a fault.
+    faulted: int = 0
 
 
 class CallLog:

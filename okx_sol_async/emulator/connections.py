@@ -1,0 +1,183 @@
+"""The connections and the port, between the network and aiohttp's server."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from typing import TYPE_CHECKING, Final
+
+from okx_sol_async.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aiohttp import web
+
+# Thousands of users may connect at once; a full queue of connections would delay them by a second.
+_BACKLOG: Final = 4096
+_LINGER_NOT: Final = struct.pack("ii", 1, 0)
+
+
+class Connection(asyncio.Protocol):
+    """One connection: aiohttp reads the requests from it, and the answers are written to it here."""
+
+    def __init__(self, inner: asyncio.Protocol, gone: Callable[[Connection], object]) -> None:
+        self.inner = inner
+        #: How many calls it has carried before the one that it carries now.
+        self.carried = 0
+        self._gone = gone
+        self._transport: asyncio.Transport | None = None
+        self._closed = asyncio.Event()
+        self._writable = asyncio.Event()
+        self._writable.set()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = transport  # type: ignore[assignment] # asyncio gives protocols what they can write to
+        self.inner.connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Let aiohttp have what came."""
+        self.inner.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        """Tell aiohttp that the client sends no more."""
+        return self.inner.eof_received()
+
+    def pause_writing(self) -> None:
+        """Send no more for now."""
+        self._writable.clear()
+        self.inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Send on."""
+        self._writable.set()
+        self.inner.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        self._transport = None
+        self._closed.set()
+        self._writable.set()
+        self._gone(self)
+        self.inner.connection_lost(exc)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anything can still be sent."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    async def send(self, data: bytes) -> None:
+        """Send bytes, as fast as the client takes them; nobody misses them when it has gone."""
+        await self._writable.wait()
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    async def wait_closed(self) -> None:
+        """Wait until the client has closed it, or the exchange."""
+        await self._closed.wait()
+
+    def close(self) -> None:
+        """Close it, after what was written has been sent."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def reset(self) -> None:
+        """Break it off at once, so that the client gets a reset."""
+        transport = self._transport
+        if transport is None:
+            return
+        carrier = transport.get_extra_info("socket")
+        if carrier is not None:
+            carrier.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+        transport.abort()
+
+
+class Port:
+    """The port on which an exchange listens, or for a while refuses to."""
+
+    def __init__(self, server: web.Server, host: str, port: int) -> None:
+        """Take the port.
+
+        Raises:
+            ConfigurationError: it cannot be had.
+
+        """
+        self._server = server
+        self._connections: dict[asyncio.BaseProtocol, Connection] = {}
+        self._listening: asyncio.Server | None = None
+        self._beginning: asyncio.Task[None] | None = None
+        self._outages = 0
+        try:
+            self._socket = _bound(host, port)
+            self._socket.listen(_BACKLOG)
+        except OSError as error:
+            message = f"port {port} on {host} cannot be served: {error.strerror}"
+            raise ConfigurationError(message) from error
+        self._host = host
+        self.number: int = self._socket.getsockname()[1]
+
+    def carrier_of(self, request: web.BaseRequest) -> Connection | None:
+        """Return the connection over which a request came; `None` if it has gone."""
+        return self._connections.get(request.protocol)
+
+    async def open(self) -> None:
+        """Accept connections."""
+        loop = asyncio.get_running_loop()
+        self._listening = await loop.create_server(self._connect, sock=self._socket, backlog=_BACKLOG)
+        if self._outages:
+            self._refuse()
+
+    def _connect(self) -> Connection:
+        inner = self._server()
+        connection = Connection(inner, lambda gone: self._connections.pop(gone.inner, None))
+        self._connections[inner] = connection
+        return connection
+
+    def begin_outage(self) -> None:
+        """Refuse connections, and reset those that there are."""
+        self._outages += 1
+        if self._listening is not None:
+            self._refuse()
+
+    def end_outage(self) -> None:
+        """Accept connections again, once all outages have ended."""
+        self._outages -= 1
+        if self._outages or self._listening is not None or self._socket.fileno() < 0:
+            return
+        # From here on the system accepts them, and asyncio will find them.
+        self._socket.listen(_BACKLOG)
+        if self._beginning is None or self._beginning.done():
+            self._beginning = asyncio.get_running_loop().create_task(self.open())
+
+    def _refuse(self) -> None:
+        if self._listening is not None:
+            self._listening.close()
+            self._listening = None
+        # It is bound and does not listen, so connections are refused and nobody else takes it.
+        self._socket = _bound(self._host, self.number)
+        for connection in list(self._connections.values()):
+            connection.reset()
+
+    async def close(self) -> None:
+        """Let the port go."""
+        if self._beginning is not None:
+            await self._beginning
+        if self._listening is not None:
+            self._listening.close()
+            self._listening = None
+        self._socket.close()
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+        bound.setblocking(False)  # noqa: FBT003 - the socket's own way
+    except OSError:
+        bound.close()
+        raise
+    return bound
