@@ -188,14 +188,6 @@ def _difference(source: str, want: str, got: str) -> str | None:
     return f"{source}\n{checker.output_difference(doctest.Example(source, want), got, flags)}"
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the blocks of a document together where the suite runs in several processes."""
-    for item in items:
-        if item.path.suffix == ".md":
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
-
-
 pytest_collect_file = Sybil(
     parsers=[parse],
     patterns=["README.md", "docs/*.md"],
