@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import OrderedDict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
@@ -71,7 +72,8 @@ class Deadlines:
     def __init__(self, timeout: float) -> None:
         #: The seconds of each attempt.
         self.timeout = timeout
-        self._due: dict[Call[Any], float] = {}
+        # Emptied from the front, a dict would look again and again at the room of those that are gone.
+        self._due: OrderedDict[Call[Any], float] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, call: Call[Any], loop: asyncio.AbstractEventLoop, now: float) -> None:
@@ -99,7 +101,7 @@ class Deadlines:
             if due > now:
                 self._timer = loop.call_at(due, self._on_timer, loop)
                 return
-            del self._due[call]
+            self._due.popitem(last=False)
             call.expire()
 
 
