@@ -15,6 +15,7 @@ import os
 import threading
 from bisect import insort
 from collections import OrderedDict
+from contextlib import suppress
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, Self
 from weakref import WeakSet
@@ -31,14 +32,22 @@ if TYPE_CHECKING:
 
 #: By how much clocks of two machines may differ in speed while they are being corrected: 500 ppm each.
 CLOCK_DRIFT: Final = 0.001
-#: Idle buckets are looked for so often, in seconds.
+#: So far behind may be the clock of an event loop that does not tell its resolution, in seconds. That of uvloop shows
+#: whole milliseconds, of a clock that may itself go in steps of one.
+COARSE_CLOCK: Final = 0.002
+#: Each bucket is looked at so often whether it is idle, in seconds, however many there are.
+SWEEP_ROUND: Final = 1.0
+#: Some of them are looked at so often at least, in seconds.
 SWEEP_EVERY: Final = 0.25
 #: So many buckets are looked at in one go, so that the event loop is never held up.
 SWEEP_SIZE: Final = 512
 #: Numbers calls in the order in which they come, over all buckets.
 _numbers: Final = itertools.count()
-# Two loops that want one bucket may run in two threads.
+# Two loops that want one bucket may run in two threads, and a third may be letting go of it. Whoever needs the lock of
+# a limiter too takes that first.
 _moving = threading.RLock()
+# How many forks lie between the first process and this one.
+_forks = 0
 
 
 class Scope(enum.Enum):
@@ -155,15 +164,16 @@ class _Lease:
         # The answer may have been read so long after its head that the bucket was let go meanwhile.
         bucket = self._bucket._current()
         if bucket._loop is None:
-            bucket._loop = self._loop
+            with suppress(ConfigurationError):
+                bucket = bucket._on(self._loop)
         if bucket._loop is self._loop:
             bucket._refused()
         return self.answered()
 
     async def acquire(self, deadline: float | None) -> Lease:
         """Acquire for the same call again: ahead of all that came after it."""
-        bucket = self._bucket._current()
-        return await bucket._wait(bucket._enter(), self._number, deadline, returning=True)
+        loop = asyncio.get_running_loop()
+        return await self._bucket._on(loop)._wait(loop, self._number, deadline, returning=True)
 
     def _end(self) -> TokenBucket | None:
         """Return the bucket that still counts this lease, if any does, and end the lease."""
@@ -206,12 +216,13 @@ class TokenBucket:
     __slots__ = (
         "_cooling",
         "_entered",
+        "_forks",
         "_hold",
         "_in_flight",
+        "_least_hold",
         "_let_go_by",
         "_longest",
         "_loop",
-        "_orphaned",
         "_pace",
         "_policy",
         "_returning",
@@ -237,13 +248,15 @@ class TokenBucket:
             raise ConfigurationError(message)
         #: What the exchange allows.
         self.limit = limit
-        self._hold = limit.seconds * (1 + CLOCK_DRIFT) - (0.0 if lead == "adaptive" else lead)
+        # For how long a slot is taken after its answer: at least, and by the clock of the loop.
+        self._least_hold = limit.seconds * (1 + CLOCK_DRIFT) - (0.0 if lead == "adaptive" else lead)
+        self._hold = self._least_hold
         self._policy = push_back
         self._shortest = ShortestAnswer() if lead == "adaptive" else None
         self._longest = LongestAnswer() if _longest is None else _longest
         self._loop: asyncio.AbstractEventLoop | None = None
-        # Whether the loop stayed behind in the parent of this process.
-        self._orphaned = False
+        # How many forks there had been when the bucket came to the loop: after another one, it stays with the parent.
+        self._forks = 0
         self._in_flight = 0
         # When each slot that is neither free nor in flight becomes free: a heap of the loop's times.
         self._cooling: list[float] = []
@@ -256,8 +269,8 @@ class TokenBucket:
         self._timer: asyncio.Handle | None = None
         self._timer_at: float | None = None
         self._pace: Pace | None = None
-        # The leases of `async with` blocks, by the task that entered.
-        self._entered: dict[asyncio.Task[Any] | None, list[Lease]] = {}
+        # The leases of `async with` blocks, by the task that entered; None until one does.
+        self._entered: dict[asyncio.Task[Any] | None, list[Lease]] | None = None
         # The limiter that has let this bucket go because it was idle, and the key it had there.
         self._let_go_by: tuple[LocalLimiter, Hashable] | None = None
 
@@ -273,6 +286,7 @@ class TokenBucket:
         """How many calls could leave at this moment without waiting."""
         if self._loop is None:
             return self.limit.requests
+        self._give_up_lost()
         now = self._loop.time()
         pace = self._ease(now)
         if self._waiting or (pace is not None and max(pace.paused_until, pace.next_at) > now):
@@ -284,6 +298,7 @@ class TokenBucket:
     @property
     def queue(self) -> int:
         """How many calls wait for their turn."""
+        self._give_up_lost()
         return len(self._waiting or ())
 
     @property
@@ -302,11 +317,11 @@ class TokenBucket:
             ConfigurationError: another event loop that is still alive uses this bucket.
 
         """
-        if self._let_go_by is not None:
-            bucket = self._current()
+        loop = asyncio.get_running_loop()
+        if self._let_go_by is not None or loop is not self._loop:
+            bucket = self._on(loop)
             if bucket is not self:
                 return await bucket.acquire(deadline)
-        loop = self._enter()
         number = next(_numbers)
         # Whoever was given a slot and has not run yet goes first, so a newcomer stands behind them.
         if not self._waiting and not self._waking and self._pace is None:
@@ -319,7 +334,10 @@ class TokenBucket:
     async def __aenter__(self) -> Self:
         """Wait for a lease."""
         lease = await self.acquire()
-        self._entered.setdefault(asyncio.current_task(), []).append(lease)
+        bucket = self._current()
+        if bucket._entered is None:
+            bucket._entered = {}
+        bucket._entered.setdefault(asyncio.current_task(), []).append(lease)
         return self
 
     async def __aexit__(
@@ -343,7 +361,10 @@ class TokenBucket:
             task = asyncio.current_task()
         except RuntimeError:
             return None
-        entered = self._current()._entered
+        bucket = self._current()
+        entered = bucket._entered
+        if entered is None:
+            return None
         if task not in entered:
             # Another task closes what this one has entered: an asynchronous generator that was not exhausted.
             task = next(iter(entered), None)
@@ -353,6 +374,8 @@ class TokenBucket:
         lease = leases.pop()
         if not leases:
             del entered[task]
+        if not entered:
+            bucket._entered = None
         return lease
 
     # What the leases report.
@@ -571,39 +594,49 @@ class TokenBucket:
         assert self._loop is not None  # noqa: S101 - a lease exists, so a loop was entered
         return self._loop.time()
 
-    def _enter(self) -> asyncio.AbstractEventLoop:
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop:
-            self._move_to(loop)
-        return loop
+    def _on(self, loop: asyncio.AbstractEventLoop) -> TokenBucket:
+        """Return the bucket that is at work for the key of this one, on the loop that runs in this thread."""
+        while True:
+            bucket = self._current()
+            if bucket._loop is loop:
+                return bucket
+            with _moving:
+                # Another thread may have let go of it just now.
+                if bucket._let_go_by is None:
+                    bucket._move_to(loop)
+                    return bucket
 
     def _move_to(self, loop: asyncio.AbstractEventLoop) -> None:
-        with _moving:
-            self._move_alone_to(loop)
-
-    def _move_alone_to(self, loop: asyncio.AbstractEventLoop) -> None:
         before = self._loop
         if before is not None:
             if self._loop_lives() and (before.is_running() or self._in_flight or self._waiting):
-                message = "this user's calls are already limited on another event loop that is still alive"
-                hint = "Use one event loop for all calls of one user, or asyncio.run_coroutine_threadsafe."
-                raise ConfigurationError(message, hint=hint)
+                raise _at_work_elsewhere()
             self._bury_calls()
-            ahead = loop.time() - before.time()
+            # The clock of the new loop may be behind, the one before as well, and both are read once for this.
+            ahead = loop.time() - before.time() + _resolution(loop)
             self._cooling = [at + ahead for at in self._cooling]
             if self._pace is not None:
                 self._pace.shift(ahead)
+        self._settle_on(loop, _forks)
+
+    def _settle_on(self, loop: asyncio.AbstractEventLoop, forks: int) -> None:
         self._loop = loop
-        self._orphaned = False
+        self._forks = forks
+        # An answer that was noted at a reading of the clock came up to one resolution later than that.
+        self._hold = self._least_hold + _resolution(loop)
 
     def _loop_lives(self) -> bool:
-        return self._loop is not None and not self._orphaned and not self._loop.is_closed()
+        loop = self._loop
+        if loop is None or loop.is_closed():
+            return False
+        # A loop that rested during a fork may go on in the child.
+        return self._forks == _forks or _running_loop() is loop
 
-    def _begin_in_child(self) -> None:
-        """Leave the event loop, and whoever waits on it, to the process that this one was forked from."""
-        if self._loop is not None:
-            self._bury_calls()
-            self._orphaned = True
+    def _give_up_lost(self) -> None:
+        """Forget those who waited on a loop that is gone."""
+        if (self._in_flight or self._waiting) and not self._loop_lives():
+            with _moving:
+                self._bury_calls()
 
     def _bury_calls(self) -> None:
         """Forget those who waited on a loop that is gone; what was in flight there may still be on its way."""
@@ -612,18 +645,16 @@ class TokenBucket:
         for _ in range(self._in_flight - self._waking):
             heappush(self._cooling, free_at)
         self._in_flight = self._waking = 0
-        self._waiting = self._timer = None
-        self._returning, self._entered = [], {}
+        self._waiting = self._timer = self._entered = None
+        self._returning = []
 
     def _current(self) -> TokenBucket:
         """Return the bucket that is at work for the key of this one: itself, unless it was let go and replaced."""
-        if self._let_go_by is None:
+        let_go_by = self._let_go_by
+        if let_go_by is None:
             return self
-        limiter, key = self._let_go_by
-        bucket = limiter._take_back(key, self)
-        if bucket is self:
-            self._let_go_by = None
-        return bucket
+        limiter, key = let_go_by
+        return limiter._take_back(key, self)
 
     def _absorb(self, other: TokenBucket) -> None:
         """Take over all that ``other`` knows: its history, its calls in flight, and its queue, in the order of coming."""
@@ -634,7 +665,8 @@ class TokenBucket:
             heappush(self._cooling, at)
         self._in_flight += other._in_flight
         self._waking += other._waking
-        for task, leases in other._entered.items():
+        for task, leases in (other._entered or {}).items():
+            self._entered = self._entered or {}
             self._entered.setdefault(task, []).extend(leases)
         if other._waiting:
             self._waiting = OrderedDict(sorted([*(self._waiting or {}).items(), *other._waiting.items()]))
@@ -642,19 +674,26 @@ class TokenBucket:
         self._pace = self._pace or other._pace
         other._set_timer(None)
         other._in_flight = other._waking = 0
-        other._cooling, other._waiting, other._pace = [], None, None
-        other._returning, other._entered = [], {}
+        other._cooling, other._returning = [], []
+        other._waiting = other._pace = other._entered = None
         self._hand_over()
 
     def _share_loop_with(self, other: TokenBucket) -> None:
         """Bring both buckets to one event loop, if one of them rests."""
+        for bucket in (self, other):
+            bucket._give_up_lost()
+            loop = bucket._loop
+            if loop is not None and bucket._loop_lives() and loop.is_running() and loop is not _running_loop():
+                # Another thread may be inside it.
+                raise _at_work_elsewhere()
+        if other._loop is None or other._loop is self._loop:
+            return
         if self._loop is None:
-            self._loop = other._loop
-        elif other._loop is not self._loop and other._loop is not None:
-            if other._loop.is_running():
-                self._move_to(other._loop)
-            else:
-                other._move_to(self._loop)
+            self._settle_on(other._loop, other._forks)
+        elif other._loop.is_running():
+            self._move_to(other._loop)
+        else:
+            other._move_to(self._loop)
 
     def _idle_in(self) -> float | None:
         """Return the seconds after which a new bucket would do the same as this one, `None` while it is at work.
@@ -663,8 +702,7 @@ class TokenBucket:
         """
         if self._loop is None:
             return 0.0
-        if not self._loop_lives() and (self._in_flight or self._waiting):
-            self._bury_calls()
+        self._give_up_lost()
         now = self._loop.time()
         if self._in_flight or self._waiting or self._ease(now) is not None:
             return None
@@ -676,6 +714,25 @@ def check_lead(lead: object) -> None:
     if lead != "adaptive" and (type(lead) not in {int, float} or not 0 <= lead < math.inf):  # type: ignore[operator]
         message = f"lead must be 'adaptive' or a finite number of seconds from 0 on, not {lead!r}"
         raise ConfigurationError(message)
+
+
+def _resolution(loop: asyncio.AbstractEventLoop) -> float:
+    """Return by how many seconds the clock of ``loop`` may be behind."""
+    resolution: float = getattr(loop, "_clock_resolution", COARSE_CLOCK)
+    return resolution
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def _at_work_elsewhere() -> ConfigurationError:
+    message = "this user's calls are already limited on another event loop that is still alive"
+    hint = "Use one event loop for all calls of one user, or asyncio.run_coroutine_threadsafe."
+    return ConfigurationError(message, hint=hint)
 
 
 def _give_up(turn: asyncio.Future[bool]) -> None:
@@ -723,11 +780,14 @@ class LocalLimiter:
         self._share = share
         self._lead: float | Literal["adaptive"] = lead
         self._push_back = push_back
-        # Owners that turned out to be somebody else, see `merge`.
-        self._owners: dict[str | None, str] = {}
-        self._lock = threading.Lock()
-        # The one that was asked for longest ago first.
+        # Owners that turned out to be somebody else, see `merge`; who that is may have turned out to be a third.
+        self._owners: dict[str, str] = {}
+        # A call that is collected while its thread is in here ends its lease in here.
+        self._lock = threading.RLock()
+        # The one that was asked for, or looked at, longest ago first.
         self._buckets: OrderedDict[Hashable, TokenBucket] = OrderedDict()
+        # What their keys are but for the owners; there are as many as endpoints.
+        self._routes: set[tuple[str, bool, str, str]] = set()
         self._longest = LongestAnswer()
         # The event loops with a timer for letting go what is idle on them.
         self._sweeping: set[asyncio.AbstractEventLoop] = set()
@@ -754,7 +814,7 @@ class LocalLimiter:
                 key = self._known_as(key)
             bucket = self._buckets.get(key)
             if bucket is None:
-                bucket = self._buckets[key] = self._new_bucket(limit)
+                bucket = self._keep(key, self._new_bucket(limit))
             else:
                 self._buckets.move_to_end(key)
         if bucket.limit is not limit and bucket.limit != limit:
@@ -776,29 +836,48 @@ class LocalLimiter:
             ConfigurationError: both are at work on different event loops.
 
         """
-        with self._lock:
-            owner, into = self._owners.get(owner, owner), self._owners.get(into, into)
+        with self._lock, _moving:
+            owner, into = self._owner(owner), self._owner(into)
             if owner == into:
                 return
-            for key in [key for key in self._buckets if isinstance(key, BucketKey) and key.owner == owner]:
-                self._merge_bucket(key, key._replace(owner=into))
-            for other, known_as in self._owners.items():
-                if known_as == owner:
-                    self._owners[other] = into
+            pairs = [
+                (BucketKey(origin, demo, owner, method, path), BucketKey(origin, demo, into, method, path))
+                for origin, demo, method, path in self._routes
+            ]
+            pairs = [(key, target) for key, target in pairs if key in self._buckets]
+            # All of them or none.
+            for key, target in pairs:
+                if target in self._buckets:
+                    self._buckets[target]._share_loop_with(self._buckets[key])
+            for key, target in pairs:
+                self._merge_bucket(key, target)
             self._owners[owner] = into
 
     def _merge_bucket(self, key: BucketKey, into: BucketKey) -> None:
-        bucket = self._buckets[key]
+        bucket = self._buckets.pop(key)
         target = self._buckets.setdefault(into, bucket)
         if target is not bucket:
             target._absorb(bucket)
             bucket._let_go_by = (self, into)
-        del self._buckets[key]
+
+    def _owner(self, owner: str) -> str:
+        """Return who ``owner`` is, and make the way there short for the next time."""
+        found, owners = owner, self._owners
+        while found in owners:
+            found = owners[found]
+        while owner != found:
+            owners[owner], owner = found, owners[owner]
+        return found
 
     def _known_as(self, key: Hashable) -> Hashable:
-        if isinstance(key, BucketKey) and key.owner in self._owners:
-            return key._replace(owner=self._owners[key.owner])
+        if isinstance(key, BucketKey) and key.owner is not None and key.owner in self._owners:
+            return key._replace(owner=self._owner(key.owner))
         return key
+
+    def _keep(self, key: Hashable, bucket: TokenBucket) -> TokenBucket:
+        if isinstance(key, BucketKey):
+            self._routes.add((key.origin, key.demo, key.method, key.path))
+        return self._buckets.setdefault(key, bucket)
 
     def _new_bucket(self, limit: RateLimit) -> TokenBucket:
         lead = self._lead
@@ -813,55 +892,66 @@ class LocalLimiter:
             # Asked for outside a loop; the next call that is made inside one sees to it.
             return
         if loop not in self._sweeping:
-            # A loop that was closed takes its timer with it.
-            self._sweeping = {other for other in self._sweeping if not other.is_closed()} | {loop}
+            with self._lock:
+                # A loop that was closed takes its timer with it.
+                self._sweeping = {other for other in self._sweeping if not other.is_closed()} | {loop}
             loop.call_later(SWEEP_EVERY, self._sweep, loop)
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         """Let go of idle buckets, a few at a time."""
-        with self._lock:
-            more = self._drop_idle(loop)
-            if not self._buckets:
+        with self._lock, _moving:
+            pause = self._drop_idle(loop)
+            if pause is None:
                 # A dict that has held many keys keeps their room until it goes.
                 self._buckets = OrderedDict()
+                self._routes.clear()
                 self._sweeping.discard(loop)
                 return
-        loop.call_later(0 if more else SWEEP_EVERY, self._sweep, loop)
+        loop.call_later(pause, self._sweep, loop)
 
-    def _drop_idle(self, loop: asyncio.AbstractEventLoop) -> bool:
-        """Look at the buckets that were asked for longest ago, and tell whether it is worth to go on at once."""
-        dropped = False
-        for _ in range(min(SWEEP_SIZE, len(self._buckets))):
-            key, bucket = next(iter(self._buckets.items()))
+    def _drop_idle(self, loop: asyncio.AbstractEventLoop) -> float | None:
+        """Look at the buckets that were asked for or looked at longest ago.
+
+        Returns:
+            after how many seconds to look again, `None` if none is left.
+
+        """
+        buckets = self._buckets
+        looks = min(SWEEP_SIZE, len(buckets))
+        dropped = 0
+        for _ in range(looks):
+            key, bucket = next(iter(buckets.items()))
             # A bucket of another loop that is alive may be in use in another thread at this very moment.
             theirs = bucket._loop is not loop and bucket._loop_lives()
             idle_in = None if theirs else bucket._idle_in()
-            if idle_in is None or idle_in > bucket._hold:
-                self._buckets.move_to_end(key)
-            elif idle_in > 0:
-                # Those behind it were asked for later, so they are hardly idle yet.
-                return False
+            if idle_in is None or idle_in > 0:
+                buckets.move_to_end(key)
             else:
-                del self._buckets[key]
+                del buckets[key]
                 bucket._let_go_by = (self, key)
-                dropped = True
-        return dropped
+                dropped += 1
+        if not buckets:
+            return None
+        # Where most are idle, the next ones are too.
+        return 0 if dropped > looks / 2 else min(SWEEP_EVERY, SWEEP_ROUND * SWEEP_SIZE / len(buckets))
 
     def _begin_in_child(self) -> None:
         # Another thread of the parent may have held the lock, and is not here to let go of it.
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._sweeping = set()
-        for bucket in self._buckets.values():
-            bucket._begin_in_child()
 
     def _take_back(self, key: Hashable, bucket: TokenBucket) -> TokenBucket:
         with self._lock:
-            return self._buckets.setdefault(self._known_as(key), bucket)
+            kept = self._keep(self._known_as(key), bucket)
+            if kept is bucket:
+                bucket._let_go_by = None
+            return kept
 
 
 def _begin_in_child() -> None:
-    global _moving  # noqa: PLW0603 - as with the locks of the limiters
+    global _moving, _forks  # noqa: PLW0603 - as with the locks of the limiters
     _moving = threading.RLock()
+    _forks += 1
     for limiter in tuple(_limiters):
         limiter._begin_in_child()
 

@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from weakref import WeakSet
 
 import aiohttp
 import attrs
@@ -137,6 +138,8 @@ class Session:
         self._calls: set[Call[Any]] = set()
         self._last_call_ended: asyncio.Event | None = None
         self._closed = False
+        # Whether it was opened by the parent of this process.
+        self._inherited = False
         self._counters = Counters()
         self._observe = observe
 
@@ -368,9 +371,13 @@ class Session:
             message = "this session is closed"
             raise ConfigurationError(message, hint="Make a new one; the limits of its users carry over.")
         if self._loop is not loop:
+            if self._inherited:
+                message = "this session was opened by the parent of this process"
+                raise ConfigurationError(message, hint="Make one in each process; the limits of its users carry over.")
             if self._loop is not None:
                 raise _of_another_loop()
             self._loop = loop
+            _opened.add(self)
         if self._borrowed is not None:
             if self._borrowed.closed:
                 raise http_is_closed()
@@ -383,6 +390,15 @@ class Session:
             self._http_for_writes = _new_http(keep_connections=False)
         return self._http_for_writes
 
+    def _leave_to_parent(self) -> None:
+        """Do nothing in this process, the child, that the parent could notice, whatever becomes of this object."""
+        # A connection that is closed here, even by the garbage collector, leaves the selector that both processes
+        # share, and the parent would wait for its answers in vain.
+        _kept.extend((self._http, self._http_for_writes))
+        self._http = self._http_for_writes = self._loop = None
+        self._calls = set()
+        self._inherited = True
+
 
 def _new_http(*, keep_connections: bool) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
@@ -390,6 +406,19 @@ def _new_http(*, keep_connections: bool) -> aiohttp.ClientSession:
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": USER_AGENT},
     )
+
+
+_opened: Final[WeakSet[Session]] = WeakSet()
+_kept: Final[list[aiohttp.ClientSession | None]] = []
+
+
+def _begin_in_child() -> None:
+    for session in tuple(_opened):
+        session._leave_to_parent()  # noqa: SLF001 - of this module
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_in_child)
 
 
 async def _close(http: aiohttp.ClientSession, *, its_loop_is_gone: bool) -> None:

@@ -26,9 +26,11 @@ from okx_sol_async import (
     Session,
     SolStaking,
     TokenBucket,
+    ratelimit,
 )
 from okx_sol_async.emulator import Emulator
-from tests.virtual_time import VirtualLoop
+from okx_sol_async.ratelimit import CLOCK_DRIFT, COARSE_CLOCK
+from tests.virtual_time import VirtualLoop, run
 
 R = TypeVar("R")
 
@@ -181,6 +183,85 @@ def test_two_threads_that_take_over_a_bucket_at_the_same_moment() -> None:
     assert 1 == outcomes.count(0.0)
     assert 0 == bucket._in_flight
     assert 2 == len(bucket._cooling)
+
+
+class _Interrupted:
+    """A lock before which something else happens once, as if another thread had been quicker."""
+
+    def __init__(self, happens: Callable[[], object]) -> None:
+        self._happens = [happens]
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> None:
+        if self._happens:
+            self._happens.pop()()
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+@pytest.mark.parametrize("before", ["made", "left by a loop that is gone", "let go"])
+def test_a_bucket_that_another_thread_lets_go_at_that_moment(monkeypatch: pytest.MonkeyPatch, before: str) -> None:
+    """Between the look whether it was let go and the first lease; there are never two buckets at work for one key."""
+    limiter = LocalLimiter()
+    other = VirtualLoop()
+    bucket = limiter.bucket(KEY, SIX)
+    if before == "left by a loop that is gone":
+        gone = VirtualLoop(-1000.0)
+        gone.run_until_complete(bucket.acquire()).answered()
+        bucket._cooling = []
+        gone.close()
+    if before == "let go":
+        limiter._drop_idle(other)
+
+    async def main() -> None:
+        monkeypatch.setattr(ratelimit, "_moving", _Interrupted(lambda: limiter._drop_idle(other)))
+        lease = await bucket.acquire()
+
+        assert limiter.bucket(KEY, SIX) is bucket
+        lease.answered()
+        assert 5 == limiter.bucket(KEY, SIX).free
+
+    run(main())
+    other.close()
+
+
+def test_two_loops_that_begin_to_let_go_at_the_same_moment() -> None:
+    """Neither is forgotten, or it would begin again with each call."""
+    limiter = LocalLimiter()
+    gone = _MeetingLoop()
+    gone.run_until_complete(call_for(limiter, "a"))
+    gone.close()
+    gone.meeting = threading.Barrier(2)
+
+    both_began = threading.Barrier(2)
+
+    async def begin(owner: str) -> asyncio.AbstractEventLoop:
+        await call_for(limiter, owner)
+        await asyncio.to_thread(both_began.wait, PATIENCE)
+        return asyncio.get_running_loop()
+
+    loops = in_threads(lambda: begin("b"), lambda: begin("c"))
+
+    assert limiter._sweeping >= set(loops)  # type: ignore[arg-type]
+
+
+async def call_for(limiter: LocalLimiter, owner: str) -> None:
+    (await limiter.bucket(KEY._replace(owner=owner), SIX).acquire()).answered()
+
+
+def test_a_lease_may_end_while_its_thread_is_inside_the_limiter() -> None:
+    """The garbage collector may run there, and end a call that nobody remembers."""
+    limiter = LocalLimiter()
+
+    async def main() -> None:
+        lease = await limiter.bucket(KEY, SIX).acquire()
+        limiter._take_back(KEY, TokenBucket(SIX))._let_go_by = (limiter, KEY)
+        with limiter._lock:
+            lease.abandoned()
+
+    in_threads(main)
 
 
 # One after the other.
@@ -390,6 +471,21 @@ def test_every_turn_comes_under_uvloop() -> None:
     assert list(range(500)) == left
 
 
+def test_a_clock_that_does_not_tell_its_resolution_may_be_behind() -> None:
+    """Uvloop's is up to two milliseconds late, and a slot is taken for so much longer there."""
+    uvloop = pytest.importorskip("uvloop", reason="uvloop is not for this system")
+    bucket = TokenBucket(SIX)
+    holds = []
+
+    for new_loop in (asyncio.new_event_loop, uvloop.new_event_loop, asyncio.new_event_loop):
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            runner.run(bucket.acquire()).answered()
+            holds.append(bucket._hold - (1 + CLOCK_DRIFT))
+
+    own = time.get_clock_info("monotonic").resolution
+    assert [own, COARSE_CLOCK, own] == pytest.approx(holds)
+
+
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="tasks are eager from 3.12 on")
 def test_eager_tasks_keep_the_order_and_the_limit(background_exchange: Emulator) -> None:
     """A task that runs as soon as it is made takes its place in the queue as any other."""
@@ -515,31 +611,114 @@ async def test_a_child_process_lets_go_of_the_users_of_its_parent() -> None:
     assert "0" == in_child(lambda: asyncio.run(sweep()))
 
 
+def use(sessions: list[Session], users: list[SolStaking]) -> str:
+    with pytest.raises(ConfigurationError, match=r"opened by the parent.*Make one in each process"):
+        asyncio.run(users[0].balance())
+    return "done"
+
+
+def close(sessions: list[Session], users: list[SolStaking]) -> str:
+    asyncio.run(sessions[0].aclose())
+    return "done"
+
+
+def drop(sessions: list[Session], users: list[SolStaking]) -> str:
+    """Let the garbage collector have them."""
+    users.clear()
+    sessions.clear()
+    warnings.simplefilter("ignore", ResourceWarning)
+    gc.collect()
+    return "done"
+
+
 @forks
-@pytest.mark.parametrize("how", ["used", "closed"])
-async def test_a_child_process_leaves_the_sockets_of_its_parent_alone(background_exchange: Emulator, how: str) -> None:
-    """A child that uses or closes the session that came with the fork is told, and the parent's next call is answered."""
+@pytest.mark.parametrize("act", [use, close, drop])
+async def test_a_child_process_leaves_the_sockets_of_its_parent_alone(
+    background_exchange: Emulator, act: Callable[[list[Session], list[SolStaking]], str]
+) -> None:
+    """Whatever a child does with a session that came with the fork, the parent's next call is answered."""
     exchange = background_exchange
-    session = Session(base_url=exchange.url, limiter=LocalLimiter(), timeout=2.0)
-    staking = SolStaking(exchange.credentials, session)
-    await staking.balance()
+    sessions = [Session(base_url=exchange.url, limiter=LocalLimiter(), timeout=2.0)]
+    users = [SolStaking(exchange.credentials, sessions[0])]
+    await users[0].balance()
 
-    def use() -> str:
-        with pytest.raises(ConfigurationError, match="another event loop"):
-            asyncio.run(staking.balance())
-        return "done"
+    outcome = in_child(lambda: act(sessions, users))
 
-    def close() -> str:
-        with pytest.raises(ConfigurationError, match="another event loop"):
-            asyncio.run(session.aclose())
-        return "done"
-
-    outcome = in_child({"used": use, "closed": close}[how])
-
-    await staking.balance()
-    await session.aclose()
+    await users[0].balance()
+    await sessions[0].aclose()
     assert "'done'" == outcome
     assert (2, 2) == (exchange.tally().received, exchange.tally().accepted)
+
+
+@forks
+@pytest.mark.parametrize("act", [use, close, drop])
+@pytest.mark.parametrize("goes_on", [False, True], ids=["", "the child's loop is that of the parent"])
+def test_a_child_of_a_resting_loop_leaves_the_sockets_of_its_parent_alone(
+    background_exchange: Emulator, act: Callable[[list[Session], list[SolStaking]], str], *, goes_on: bool
+) -> None:
+    """The same when the loop of the session does not run at the moment of the fork, and runs on after it."""
+    exchange = background_exchange
+    sessions = [Session(base_url=exchange.url, limiter=LocalLimiter(), timeout=2.0)]
+    users = [SolStaking(exchange.credentials, sessions[0])]
+
+    with asyncio.Runner() as runner:
+        runner.run(users[0].balance())
+
+        def in_the_same_loop() -> str:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(asyncio, "run", runner.run)
+                return act(sessions, users)
+
+        outcome = in_child(in_the_same_loop if goes_on else lambda: act(sessions, users))
+        runner.run(users[0].balance())
+        runner.run(sessions[0].aclose())
+
+    assert "'done'" == outcome
+    assert (2, 2) == (exchange.tally().received, exchange.tally().accepted)
+
+
+@forks
+async def test_a_bucket_without_a_limiter_goes_on_in_a_child_process() -> None:
+    """Its history counts there, and neither the loop nor the queue of the parent does."""
+    bucket = TokenBucket(SIX)
+    for _ in range(5):
+        (await bucket.acquire()).answered()
+    lease = await bucket.acquire()
+    waiting = asyncio.create_task(bucket.acquire())
+    await asyncio.sleep(0)
+    assert 1 == bucket.queue
+
+    async def wait_for_one() -> float:
+        assert 0 == bucket.queue
+        began = time.monotonic()
+        await bucket.acquire()
+        return time.monotonic() - began
+
+    seconds = float(in_child(lambda: asyncio.run(wait_for_one())))
+
+    assert 0.8 < seconds < 2.0
+    assert (1, 1) == (bucket.queue, bucket._in_flight)
+    lease.answered()
+    (await waiting).answered()
+
+
+@forks
+def test_a_bucket_of_a_resting_loop_goes_on_with_it_in_a_child_process() -> None:
+    """What is in flight on a loop that the child runs on with is ended there once."""
+    limiter = LocalLimiter()
+    bucket = limiter.bucket(KEY, SIX)
+
+    with asyncio.Runner() as runner:
+        lease = runner.run(bucket.acquire())
+
+        async def end() -> tuple[int, int]:
+            (await bucket.acquire()).answered()
+            limiter._sweep(asyncio.get_running_loop())
+            lease.answered()
+            return bucket._in_flight, len(bucket._cooling)
+
+        assert "(0, 2)" == in_child(lambda: runner.run(end()))
+        assert (0, 2) == runner.run(end())
 
 
 @forks

@@ -293,6 +293,73 @@ def test_after_a_merge_both_names_are_one() -> None:
     run(main())
 
 
+def test_an_identified_key_never_has_a_bucket_of_its_own_again() -> None:
+    """However long nobody calls, and though every bucket was let go meanwhile."""
+    limiter = LocalLimiter()
+
+    async def main() -> None:
+        (await limiter.bucket(key("a"), SIX).acquire()).answered()
+        limiter.merge("a", "b")
+        await asyncio.sleep(100_000)
+
+        assert 0 == len(limiter)
+        assert limiter.bucket(key("a"), SIX) is limiter.bucket(key("b"), SIX)
+
+        limiter.bucket(key("c"), SIX)
+        limiter.merge("b", "c")
+        limiter.merge("d", "a")
+
+        assert [key("c")] == list(limiter._buckets)
+        assert all(limiter.bucket(key(owner), SIX) is limiter.bucket(key("c"), SIX) for owner in "abd")
+        assert 1 == len(limiter)
+
+    run(main())
+
+
+def test_all_buckets_of_a_user_are_merged_or_none() -> None:
+    """A merge that cannot be done changes nothing, also where a part of it could be."""
+    limiter = LocalLimiter()
+    paths = [f"/api/v5/{number}" for number in range(5)]
+    other = VirtualLoop()
+
+    async def main() -> None:
+        for path in paths:
+            await limiter.bucket(key("ours")._replace(path=path), SIX).acquire()
+        with pytest.raises(ConfigurationError, match="another event loop"):
+            limiter.merge("theirs", "ours")
+
+        assert 10 == len(limiter)
+        for path in paths:
+            assert 5 == limiter.bucket(key("ours")._replace(path=path), SIX).free
+
+    try:
+        for path in paths:
+            bucket = limiter.bucket(key("theirs")._replace(path=path), SIX)
+            if path == paths[2]:
+                other.run_until_complete(bucket.acquire())
+        run(main())
+    finally:
+        other.close()
+
+
+def test_a_bucket_that_was_merged_may_still_be_entered() -> None:
+    """A block around a call ends its lease where it was taken."""
+    limiter = LocalLimiter()
+
+    async def main() -> None:
+        held = limiter.bucket(key("a"), SIX)
+        left = limiter.bucket(key("b"), SIX)
+        limiter.merge("a", "b")
+        async with held:
+            assert 1 == left._in_flight
+            async with held:
+                assert 2 == left._in_flight
+
+        assert (0, 2) == (left._in_flight, len(left._cooling))
+
+    run(main())
+
+
 def test_leases_and_refusals_of_a_merged_bucket_count() -> None:
     """A call that was in flight when the buckets were merged ends in the one that is left."""
     limiter = LocalLimiter()

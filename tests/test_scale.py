@@ -15,7 +15,7 @@ import attrs
 import pytest
 
 from okx_sol_async import BucketKey, LocalLimiter, RateLimit, Scope, Timeout, TokenBucket
-from okx_sol_async.ratelimit import CLOCK_DRIFT, SWEEP_EVERY
+from okx_sol_async.ratelimit import CLOCK_DRIFT, SWEEP_EVERY, SWEEP_ROUND
 from tests.virtual_time import VirtualLoop, run
 
 MANY = 100_000
@@ -345,11 +345,11 @@ def test_of_100_000_users_those_stay_whose_history_matters() -> None:
             (await queued.acquire()).answered()
         with queue_of(queued, 100) as waiting:
             assert MANY + 3 == len(limiter)
-            await asyncio.sleep(1 + CLOCK_DRIFT + 2 * SWEEP_EVERY)
+            await asyncio.sleep(1 + CLOCK_DRIFT + SWEEP_ROUND + SWEEP_EVERY)
 
             recent = limiter.bucket(key("recent"), SIX)
             (await recent.acquire()).answered()
-            await asyncio.sleep(2 * SWEEP_EVERY)
+            await asyncio.sleep(SWEEP_EVERY)
 
             names = {"in flight": in_flight, "refused": refused, "queued": queued, "recent": recent}
             assert {key(name): bucket for name, bucket in names.items()} == limiter._buckets
@@ -424,15 +424,81 @@ def test_letting_go_of_100_000_users_never_holds_the_loop_up(monkeypatch: pytest
     async def main() -> None:
         for number in range(MANY):
             await call_once(limiter, f"once {number}")
-        await asyncio.sleep(1 + CLOCK_DRIFT + 2 * SWEEP_EVERY)
+        await asyncio.sleep(1 + CLOCK_DRIFT + SWEEP_ROUND + SWEEP_EVERY)
 
         assert 0 == len(limiter)
 
     run(main())
 
     assert max(looks.values()) <= 1000
-    # Each is looked at when it goes, and hardly ever before.
-    assert sum(looks.values()) < 1.01 * MANY
+    # Each is looked at once in a round, and when it goes.
+    assert sum(looks.values()) < 3 * MANY
+
+
+@pytest.mark.parametrize(
+    "answered_within", [1000.0, 10.0], ids=["nobody is answered", "answers take up to ten seconds"]
+)
+def test_behind_100_000_calls_in_flight_the_idle_go_as_soon(
+    monkeypatch: pytest.MonkeyPatch, answered_within: float
+) -> None:
+    """Two seconds after a user's last answer the bucket is gone, and in no pass of the loop are many looked at."""
+    limiter = LocalLimiter()
+    rng = random.Random(5)
+    looks: dict[float, int] = {}
+    idle_in = TokenBucket._idle_in
+
+    def counted(bucket: TokenBucket) -> float | None:
+        looks[now()] = looks.get(now(), 0) + 1
+        return idle_in(bucket)
+
+    monkeypatch.setattr(TokenBucket, "_idle_in", counted)
+
+    async def main() -> None:
+        ends: list[float] = []
+        for number in range(MANY):
+            lease = await limiter.bucket(key(f"slow {number}"), SIX).acquire()
+            ends.append(now() + rng.uniform(0, answered_within))
+            asyncio.get_running_loop().call_at(ends[-1], lease.answered)
+        began = now()
+        for number in range(1000):
+            await call_once(limiter, f"once {number}")
+        for second in range(2, 15):
+            await asyncio.sleep(began + second * (1 + CLOCK_DRIFT) - now())
+            at_work = sum(now() - 1 < end for end in ends)
+            kept = len(limiter) - at_work
+            # What went idle in the last round is perhaps still there.
+            assert 0 <= kept <= sum(now() - 1 - SWEEP_ROUND - SWEEP_EVERY < end <= now() - 1 for end in ends)
+        spent = now() - began
+        assert max(looks.values()) <= 1000
+        assert sum(looks.values()) < 1.1 * spent / SWEEP_ROUND * MANY
+
+    run(main())
+
+
+def test_identifying_costs_the_same_whoever_else_is_there() -> None:
+    """Merging the keys of all users is not quadratic, and neither is a user whose label changes again and again."""
+
+    def steps_of_one_merge(users: int) -> float:
+        limiter = LocalLimiter()
+        steps = Steps()
+
+        async def main() -> None:
+            for number in range(users):
+                await call_once(limiter, f"key {number}")
+            with steps.counted():
+                for number in range(users):
+                    limiter.merge(f"key {number}", f"user {number // 2}")
+                limiter.merge("first", "0")
+                for number in range(users):
+                    limiter.merge(str(number), str(number + 1))
+                for _ in range(users):
+                    limiter.bucket(key("first"), SIX)
+            assert users // 2 + 1 == len(limiter)
+
+        run(main())
+        return steps.taken / users
+
+    assert steps_of_one_merge(10_000) < 1.1 * steps_of_one_merge(500)
 
 
 def test_one_user_in_100_000_keeps_its_limit() -> None:

@@ -1,6 +1,7 @@
 """The window law on a virtual clock: what no arrival order, delay, failure or cancellation may break."""
 
 import asyncio
+import math
 import random
 from collections.abc import Iterable
 from itertools import pairwise
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from okx_sol_async import RateLimit, Scope, TokenBucket
 from okx_sol_async.emulator import FixedWindow, SlidingWindow, TokenWindow
 from okx_sol_async.travel import SHORTEST_TRAVEL
-from tests.virtual_time import run
+from tests.virtual_time import VirtualLoop, run
 
 WINDOWS = {"sliding": SlidingWindow, "fixed": FixedWindow, "token": TokenWindow}
 
@@ -162,6 +163,51 @@ def test_a_saturated_bucket_over_thousands_of_calls(jitter: float, cancelled: fl
         kind: refusals(exchange, kind, RateLimit(6, 1.0, Scope.USER)) for kind in WINDOWS
     }
     assert all(earlier < later for earlier, later in pairwise(exchange.left))
+
+
+class CoarseLoop(VirtualLoop):
+    """Its clock shows whole milliseconds only, as that of uvloop does."""
+
+    _clock_resolution = 0.001
+
+    def time(self) -> float:
+        return math.floor(super().time() / self._clock_resolution) * self._clock_resolution
+
+    def true_time(self) -> float:
+        return super().time()
+
+
+@pytest.mark.parametrize("seconds", [0.002, 0.01, 0.1, 1.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_clock_that_is_behind_breaks_nothing(seconds: float, seed: int) -> None:
+    """However short the period is, a slot is used again only when it has truly passed since the answer."""
+    rng = random.Random(seed)
+    limit = RateLimit(4, seconds, Scope.USER)
+    # When calls left and were answered, in truth.
+    left: list[float] = []
+    answered: list[float] = []
+
+    with asyncio.Runner(loop_factory=CoarseLoop) as runner:
+        loop = runner.get_loop()
+        assert isinstance(loop, CoarseLoop)
+
+        async def call() -> None:
+            lease = await bucket.acquire()
+            left.append(loop.true_time())
+            await asyncio.sleep(rng.uniform(0, 0.01))
+            loop._polling.clock += rng.uniform(0, 0.001)
+            answered.append(loop.true_time())
+            lease.answered()
+
+        async def main() -> None:
+            await asyncio.gather(*(call() for _ in range(300)))
+
+        bucket = TokenBucket(limit)
+        runner.run(main())
+
+    for at in left:
+        counted = sum(since > at - seconds for since in answered) - sum(leaving > at for leaving in left)
+        assert counted <= limit.requests
 
 
 def test_the_law_is_not_kept_by_a_limiter_that_counts_from_the_sending() -> None:
