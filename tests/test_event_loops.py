@@ -39,6 +39,8 @@ KEY = BucketKey("https://openapi.okx.com", demo=False, owner="a", method="GET", 
 #: Seconds after which a test gives up on a thread or a process.
 PATIENCE = 10.0
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+# As an error, a warning would keep what it warns of alive.
+left_open = pytest.mark.filterwarnings("ignore:Unclosed:ResourceWarning")
 START_METHODS = multiprocessing.get_all_start_methods()
 
 
@@ -626,12 +628,12 @@ def drop(sessions: list[Session], users: list[SolStaking]) -> str:
     """Let the garbage collector have them."""
     users.clear()
     sessions.clear()
-    warnings.simplefilter("ignore", ResourceWarning)
     gc.collect()
     return "done"
 
 
 @forks
+@left_open
 @pytest.mark.parametrize("act", [use, close, drop])
 async def test_a_child_process_leaves_the_sockets_of_its_parent_alone(
     background_exchange: Emulator, act: Callable[[list[Session], list[SolStaking]], str]
@@ -651,6 +653,7 @@ async def test_a_child_process_leaves_the_sockets_of_its_parent_alone(
 
 
 @forks
+@left_open
 @pytest.mark.parametrize("act", [use, close, drop])
 @pytest.mark.parametrize("goes_on", [False, True], ids=["", "the child's loop is that of the parent"])
 def test_a_child_of_a_resting_loop_leaves_the_sockets_of_its_parent_alone(
