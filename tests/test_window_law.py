@@ -169,7 +169,9 @@ def test_a_saturated_bucket_over_thousands_of_calls(jitter: float, cancelled: fl
 class CoarseLoop(VirtualLoop):
     """Its clock shows whole milliseconds of a clock that goes in steps of a millisecond, as that of uvloop may."""
 
-    _clock_resolution = COARSE_CLOCK
+    def __init__(self) -> None:
+        super().__init__()
+        self._clock_resolution = COARSE_CLOCK
 
     def time(self) -> float:
         step = math.floor(super().time() * 1000 + 0.1) - 0.1
