@@ -13,11 +13,10 @@ import itertools
 import math
 import os
 import threading
-from bisect import insort
+from bisect import bisect_right
 from collections import OrderedDict
 from contextlib import suppress
-from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, Self, TypeGuard
 from weakref import WeakSet
 
 import attrs
@@ -258,12 +257,13 @@ class TokenBucket:
         # How many forks there had been when the bucket came to the loop: after another one, it stays with the parent.
         self._forks = 0
         self._in_flight = 0
-        # When each slot that is neither free nor in flight becomes free: a heap of the loop's times.
-        self._cooling: list[float] = []
+        # When each slot that is neither free nor in flight becomes free, in order, by the loop's clock. Tuples of
+        # numbers are nothing to the garbage collector, so that it has one object to look at for each bucket.
+        self._cooling: tuple[float, ...] = ()
         # Those who wait, by the number that tells their order; None until somebody does.
         self._waiting: OrderedDict[int, asyncio.Future[bool]] | None = None
         # Numbers of those who wait and had a lease before: they come first.
-        self._returning: list[int] = []
+        self._returning: tuple[int, ...] = ()
         # How many were given a slot and have not run since.
         self._waking = 0
         self._timer: asyncio.Handle | None = None
@@ -402,7 +402,9 @@ class TokenBucket:
 
     def _cool(self, free_at: float) -> None:
         self._in_flight -= 1
-        heappush(self._cooling, free_at)
+        cooling = self._cooling
+        more = (*cooling, free_at)
+        self._cooling = more if not cooling or cooling[-1] <= free_at else tuple(sorted(more))
         if self._waiting:
             self._hand_over()
 
@@ -480,7 +482,7 @@ class TokenBucket:
             self._waiting = OrderedDict()
         turn = self._waiting[number] = loop.create_future()
         if returning:
-            insort(self._returning, number)
+            self._returning = tuple(sorted((*self._returning, number)))
         return turn
 
     def _leave(self, number: int, turn: asyncio.Future[bool]) -> None:
@@ -490,7 +492,7 @@ class TokenBucket:
         if self._waiting is not None and self._waiting.get(number) is turn:
             del self._waiting[number]
             if number in self._returning:
-                self._returning.remove(number)
+                self._returning = tuple(other for other in self._returning if other != number)
         elif turn.done() and not turn.cancelled() and turn.result():
             # The slot came at the moment of the cancellation: it was not used, so the next one has it.
             self._in_flight -= 1
@@ -519,7 +521,11 @@ class TokenBucket:
             if at is None or at > now:
                 self._set_timer(at)
                 return
-            number = self._returning.pop(0) if self._returning else next(iter(waiting))
+            if self._returning:
+                number, *others = self._returning
+                self._returning = tuple(others)
+            else:
+                number = next(iter(waiting))
             turn = waiting.pop(number)
             if not turn.done():
                 self._in_flight += 1
@@ -538,8 +544,8 @@ class TokenBucket:
 
     def _has_room(self, now: float) -> bool:
         cooling = self._cooling
-        while cooling and cooling[0] <= now:
-            heappop(cooling)
+        if cooling and cooling[0] <= now:
+            self._cooling = cooling = cooling[bisect_right(cooling, now) :]
         return self._in_flight + len(cooling) < self.limit.requests
 
     def _set_timer(self, at: float | None) -> None:
@@ -614,7 +620,7 @@ class TokenBucket:
             self._bury_calls()
             # The clock of the new loop may be behind, the one before as well, and both are read once for this.
             ahead = loop.time() - before.time() + _resolution(loop)
-            self._cooling = [at + ahead for at in self._cooling]
+            self._cooling = tuple(at + ahead for at in self._cooling)
             if self._pace is not None:
                 self._pace.shift(ahead)
         self._settle_on(loop, _forks)
@@ -642,11 +648,10 @@ class TokenBucket:
         """Forget those who waited on a loop that is gone; what was in flight there may still be on its way."""
         now = self._time()
         free_at = now + self._hold + self._longest.seconds(now)
-        for _ in range(self._in_flight - self._waking):
-            heappush(self._cooling, free_at)
+        self._cooling = tuple(sorted(self._cooling + (free_at,) * (self._in_flight - self._waking)))
         self._in_flight = self._waking = 0
         self._waiting = self._timer = self._entered = None
-        self._returning = []
+        self._returning = ()
 
     def _current(self) -> TokenBucket:
         """Return the bucket that is at work for the key of this one: itself, unless it was let go and replaced."""
@@ -661,8 +666,7 @@ class TokenBucket:
         if other._loop is None:
             return
         self._share_loop_with(other)
-        for at in other._cooling:
-            heappush(self._cooling, at)
+        self._cooling = tuple(sorted(self._cooling + other._cooling))
         self._in_flight += other._in_flight
         self._waking += other._waking
         for task, leases in (other._entered or {}).items():
@@ -670,11 +674,11 @@ class TokenBucket:
             self._entered.setdefault(task, []).extend(leases)
         if other._waiting:
             self._waiting = OrderedDict(sorted([*(self._waiting or {}).items(), *other._waiting.items()]))
-            self._returning = sorted(self._returning + other._returning)
+            self._returning = tuple(sorted(self._returning + other._returning))
         self._pace = self._pace or other._pace
         other._set_timer(None)
         other._in_flight = other._waking = 0
-        other._cooling, other._returning = [], []
+        other._cooling = other._returning = ()
         other._waiting = other._pace = other._entered = None
         self._hand_over()
 
@@ -706,7 +710,7 @@ class TokenBucket:
         now = self._loop.time()
         if self._in_flight or self._waiting or self._ease(now) is not None:
             return None
-        return max(self._cooling, default=now) - now
+        return self._cooling[-1] - now if self._cooling else 0.0
 
 
 def check_lead(lead: object) -> None:
@@ -870,13 +874,18 @@ class LocalLimiter:
         return found
 
     def _known_as(self, key: Hashable) -> Hashable:
-        if isinstance(key, BucketKey) and key.owner is not None and key.owner in self._owners:
-            return key._replace(owner=self._owner(key.owner))
+        if _is_bucket_key(key):
+            origin, demo, owner, method, path = key
+            if owner is not None and owner in self._owners:
+                return origin, demo, self._owner(owner), method, path
         return key
 
     def _keep(self, key: Hashable, bucket: TokenBucket) -> TokenBucket:
-        if isinstance(key, BucketKey):
-            self._routes.add((key.origin, key.demo, key.method, key.path))
+        if _is_bucket_key(key):
+            origin, demo, _, method, path = key
+            self._routes.add((origin, demo, method, path))
+            # The garbage collector looks at objects of any class but this.
+            key = tuple(key)
         return self._buckets.setdefault(key, bucket)
 
     def _new_bucket(self, limit: RateLimit) -> TokenBucket:
@@ -946,6 +955,11 @@ class LocalLimiter:
             if kept is bucket:
                 bucket._let_go_by = None
             return kept
+
+
+def _is_bucket_key(key: Hashable) -> TypeGuard[tuple[str, bool, str | None, str, str]]:
+    """Tell whether it is a `BucketKey`, or the plain tuple that is equal to one."""
+    return isinstance(key, tuple) and len(key) == len(BucketKey._fields)
 
 
 def _begin_in_child() -> None:

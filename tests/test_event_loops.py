@@ -212,7 +212,7 @@ def test_a_bucket_that_another_thread_lets_go_at_that_moment(monkeypatch: pytest
     if before == "left by a loop that is gone":
         gone = VirtualLoop(-1000.0)
         gone.run_until_complete(bucket.acquire()).answered()
-        bucket._cooling = []
+        bucket._cooling = ()
         gone.close()
     if before == "let go":
         limiter._drop_idle(other)

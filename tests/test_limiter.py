@@ -94,7 +94,7 @@ def test_buckets_of_an_event_loop_that_is_gone_go_too() -> None:
     asyncio.run(leave_in_flight())
     run(wait())
     # The clock of the loop that is gone is the real one.
-    limiter._buckets[key("a")]._cooling = [0.0]
+    limiter._buckets[key("a")]._cooling = (0.0,)
     run(wait())
 
     assert 0 == len(limiter)
@@ -232,7 +232,7 @@ def test_one_loop_does_not_let_go_what_another_may_be_using() -> None:
     finally:
         other.close()
     # A virtual clock stands still when its loop is closed.
-    limiter._buckets[key("theirs")]._cooling = []
+    limiter._buckets[key("theirs")]._cooling = ()
     run(main())
 
     assert 0 == len(limiter)

@@ -119,7 +119,7 @@ def test_calls_leave_in_the_order_in_which_they_came(calls: int, *, busy: bool) 
     assert FAST.requests == seen.most_within(FAST.seconds, FAST)
     assert (0, 0, 0) == (bucket._in_flight, bucket._waking, bucket.queue)
     assert bucket._timer is None
-    assert [] == bucket._returning
+    assert () == bucket._returning
 
 
 def test_a_newcomer_overtakes_nobody_while_the_loop_is_busy() -> None:

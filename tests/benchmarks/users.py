@@ -2,7 +2,12 @@
 
 All users call once within a second, through one limiter, and nobody is on the wire: it is about the buckets and what
 keeps them. The event loop's clock is virtual, so each has a bucket while they are measured, however long that takes;
-the times that are told were spent on the processor, and are the least of some rounds.
+the times that are told were spent on the processor, and are the least of some rounds. The garbage collector runs all
+the while, as it does in a service: a call's time has its part of every collection in it, full ones included.
+
+A full collection looks at all that lives, so its pause cannot be flat in the number of users; what can be is its part
+for each bucket, and how seldom it comes. Those of the young, which come all the time, have nothing to do with who else
+is there.
 """
 
 from __future__ import annotations
@@ -10,16 +15,20 @@ from __future__ import annotations
 import asyncio
 import gc
 import math
+import statistics
 import time
 import tracemalloc
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import attrs
 
-from okx_sol_async import BALANCE, BucketKey, LocalLimiter
-from okx_sol_async.ratelimit import SWEEP_EVERY
+from okx_sol_async import BALANCE, BucketKey, LocalLimiter, Session, SolStaking
+from okx_sol_async.call import Deadlines
+from tests.benchmarks.plain import make_credentials
 from tests.benchmarks.report import Figure, Line, Note
+from tests.benchmarks.server import light_server
+from tests.virtual_time import VirtualLoop
 from tests.virtual_time import run as run_on_virtual_clock
 
 if TYPE_CHECKING:
@@ -35,6 +44,15 @@ LOGARITHMIC = math.log(SIZES[-1], SIZES[0])
 GOAL_IDLE = 1.0
 #: Milliseconds; a call on a fast network takes as long.
 GOAL_SWEEP = 5.0
+#: Microseconds of a full collection for each bucket; there is one object to look at.
+GOAL_COLLECTION = 0.5
+#: Calls over TCP, each of a user who is new, while the others are in flight.
+CALLS_ON_WIRE = 10_000
+AT_ONCE = 16
+#: What one costs may not grow with how many there are, but for caches.
+GOAL_EXPIRY = 3.0
+#: Calls that are ended together because no answer came in time.
+EXPIRING = (1_000, 30_000)
 #: Until every bucket is idle and has been let go, in seconds.
 LATER = 3.0
 
@@ -54,6 +72,13 @@ class _Cost:
     sweep: float
     #: Milliseconds of a full garbage collection on account of the buckets.
     collection: float
+    #: The objects that it looks at for each of them.
+    looked_at: float
+    #: Milliseconds, the usual pause for collecting the young, of both kinds together, in `CALLS_ON_WIRE` calls.
+    young: float
+    #: How many full collections there were in those, and the longest, in milliseconds.
+    full_on_wire: int
+    longest_on_wire: float
 
 
 def run() -> Iterator[Line]:
@@ -64,12 +89,22 @@ def run() -> Iterator[Line]:
     yield _growth("us of a call, its bucket made", [cost.first_call for cost in costs], LOGARITHMIC)
     yield _growth("us of a call, its bucket found", [cost.next_call for cost in costs], LOGARITHMIC)
     yield _growth("ms that letting go holds the loop up", [cost.sweep for cost in costs])
-    yield _growth("ms of a full garbage collection", [cost.collection for cost in costs])
-    # It looks at all that lives, so it takes as long as there are buckets; and larger ones than the caches hold, longer.
-    yield _growth("us of that for each user", [cost.collection / cost.users * 1e3 for cost in costs])
+    yield _growth("ms that collecting the young takes", [cost.young for cost in costs], LOGARITHMIC)
+    yield _growth("objects of a bucket to collect", [cost.looked_at for cost in costs], LOGARITHMIC)
+    # Larger ones than the caches of the processor hold take longer.
+    yield _growth("us of a full collection, a bucket", [cost.collection / cost.users * 1e3 for cost in costs])
+    yield _growth("ms of a full collection, all buckets", [cost.collection for cost in costs])
+    for cost in costs:
+        what = f"full collections in {CALLS_ON_WIRE:,} calls of new users beside {cost.users:,} in flight"
+        yield Figure("users", cost.full_on_wire, what, None, f"the longest {cost.longest_on_wire:.0f} ms", digits=0)
     last = costs[-1]
+    per_bucket = last.collection / last.users * 1e3
+    yield Figure("users", per_bucket, f"us of a full collection, a bucket of {last.users:,}", GOAL_COLLECTION)
     yield Figure("users", last.idle, f"bytes an idle user, of {last.users:,}", GOAL_IDLE)
     yield Figure("users", last.sweep, f"ms is the loop held up by {last.users:,} that go", GOAL_SWEEP)
+    few, many = (min(_expiry(calls) for _ in range(ROUNDS)) for calls in EXPIRING)
+    of = " and ".join(f"{calls:,}" for calls in EXPIRING)
+    yield Figure("users", many / few, f"x us of a call that times out, of {of} at once", GOAL_EXPIRY, f"{many:.2f}")
 
 
 def _growth(what: str, figures: Sequence[float], goal: float | None = None) -> Figure:
@@ -83,6 +118,8 @@ def _measure(users: int) -> _Cost:
     active, idle = run_on_virtual_clock(_bytes(owners))
     rounds = max(CALLS // users, ROUNDS)
     first, following = zip(*(run_on_virtual_clock(_microseconds(owners)) for _ in range(rounds)), strict=True)
+    collection, looked_at = run_on_virtual_clock(_collection(owners))
+    on_wire = asyncio.run(_on_wire(owners))
     return _Cost(
         users,
         active,
@@ -90,15 +127,52 @@ def _measure(users: int) -> _Cost:
         min(first),
         min(following),
         min(run_on_virtual_clock(_longest_sweep(owners)) for _ in range(ROUNDS)),
-        run_on_virtual_clock(_collection(owners)),
+        collection,
+        looked_at,
+        on_wire.usual(0) + on_wire.usual(1),
+        len(on_wire.of[FULL]),
+        max(on_wire.of[FULL], default=0.0),
     )
+
+
+#: The generation that is looked at in a full collection.
+FULL = 2
+
+
+class _Pauses:
+    """How long each garbage collection took while this was open, in milliseconds, by generation."""
+
+    def __init__(self) -> None:
+        self.of: dict[int, list[float]] = {0: [], 1: [], FULL: []}
+        self._began = 0.0
+
+    def __enter__(self) -> Self:
+        gc.callbacks.append(self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        gc.callbacks.remove(self._note)
+
+    def usual(self, generation: int) -> float:
+        """Return the median."""
+        return statistics.median(self.of[generation] or [0.0])
+
+    def _note(self, phase: str, info: dict[str, int]) -> None:
+        now = time.thread_time()
+        if phase == "start":
+            self._began = now
+        else:
+            self.of[info["generation"]].append((now - self._began) * 1e3)
 
 
 async def _call_once(limiter: LocalLimiter, owners: Sequence[str]) -> None:
     for owner in owners:
-        # As a session does for each call.
-        key = BucketKey("https://openapi.okx.com", False, owner, BALANCE.method, BALANCE.path)  # noqa: FBT003 - demo
-        (await limiter.bucket(key, BALANCE.limit).acquire(None)).answered()
+        (await limiter.bucket(_key(owner), BALANCE.limit).acquire(None)).answered()
+
+
+def _key(owner: str) -> BucketKey:
+    # As a session makes it for each call.
+    return BucketKey("https://openapi.okx.com", False, owner, BALANCE.method, BALANCE.path)  # noqa: FBT003 - demo
 
 
 async def _bytes(owners: Sequence[str]) -> tuple[float, float]:
@@ -127,50 +201,87 @@ def _traced() -> int:
 async def _microseconds(owners: Sequence[str]) -> tuple[float, float]:
     limiter = LocalLimiter()
     gc.collect()
-    # What it costs has a line of its own.
-    gc.disable()
-    try:
-        times = [time.process_time()]
-        for _ in range(2):
-            await _call_once(limiter, owners)
-            times.append(time.process_time())
-    finally:
-        gc.enable()
+    times = [time.process_time()]
+    for _ in range(2):
+        await _call_once(limiter, owners)
+        times.append(time.process_time())
     first, following = ((end - start) / len(owners) * 1e6 for start, end in pairwise(times))
     return first, following
 
 
 async def _longest_sweep(owners: Sequence[str]) -> float:
     limiter = LocalLimiter()
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
     await _call_once(limiter, owners)
-    longest = 0.0
-    # Just before the sweep that finds them idle; from then on, this runs once in each pass of the loop, as a sweep does.
-    await asyncio.sleep(math.ceil(BALANCE.limit.seconds * 1.01 / SWEEP_EVERY) * SWEEP_EVERY - 1e-4)
+    await asyncio.sleep(BALANCE.limit.seconds)
+    # All of them are idle before the next pass of the loop.
+    loop._polling.clock += BALANCE.limit.seconds
     assert len(limiter) == len(owners)
     gc.collect()
-    gc.disable()
-    try:
+    longest = 0.0
+    more = True
+    while more:
         before = time.thread_time()
-        while len(limiter) > 0:
-            await asyncio.sleep(0)
-            now = time.thread_time()
-            longest = max(longest, now - before)
-            before = now
-    finally:
-        gc.enable()
+        more = limiter._drop_idle(loop) is not None
+        longest = max(longest, time.thread_time() - before)
     return longest * 1e3
 
 
-async def _collection(owners: Sequence[str]) -> float:
+async def _collection(owners: Sequence[str]) -> tuple[float, float]:
+    """Return the milliseconds of a full collection, and the objects of a bucket that it looks at."""
     limiter = LocalLimiter()
     gc.collect()
     # What was there before is not looked at.
     gc.freeze()
     try:
+        before = len(gc.get_objects())
         await _call_once(limiter, owners)
-        return min(_collect() for _ in range(ROUNDS)) * 1e3
+        # The first one finds out which tuples need no looking at.
+        gc.collect()
+        return min(_collect() for _ in range(ROUNDS)) * 1e3, (len(gc.get_objects()) - before) / len(owners)
     finally:
         gc.unfreeze()
+
+
+async def _on_wire(owners: Sequence[str]) -> _Pauses:
+    """Let new users call, while all ``owners`` have a call in flight."""
+    limiter = LocalLimiter()
+    for owner in owners:
+        await limiter.bucket(_key(owner), BALANCE.limit).acquire(None)
+    with light_server() as url:
+        async with Session(base_url=url, limiter=limiter) as session:
+            waiting = iter([SolStaking(make_credentials(), session) for _ in range(CALLS_ON_WIRE)])
+
+            async def call_in_turn() -> None:
+                for user in waiting:
+                    await user.balance()
+
+            gc.collect()
+            with _Pauses() as pauses:
+                await asyncio.gather(*(call_in_turn() for _ in range(AT_ONCE)))
+    return pauses
+
+
+class _Expiring:
+    def expire(self) -> None:
+        """Do nothing: what ending a call costs does not depend on how many there are."""
+
+
+def _expiry(calls: int) -> float:
+    """Return the microseconds that a session needs to find a call whose time is over, when all of them end at once."""
+
+    async def main() -> float:
+        loop = asyncio.get_running_loop()
+        deadlines = Deadlines(LATER)
+        for _ in range(calls):
+            deadlines.begin(_Expiring(), loop, loop.time())  # type: ignore[arg-type]
+        await asyncio.sleep(LATER / 2)
+        began = time.process_time()
+        await asyncio.sleep(LATER)
+        return (time.process_time() - began) / calls * 1e6
+
+    return run_on_virtual_clock(main())
 
 
 def _collect() -> float:
