@@ -7,7 +7,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tests.benchmarks import burst, cpu, imports, limits, memory, pictures, pushback, users
+from tests.benchmarks import burst, cpu, imports, limits, memory, pictures, pushback, pushback_tcp, users
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +21,7 @@ BENCHMARKS: Mapping[str, Callable[[], Iterator[Line]]] = {
     "imports": imports.run,
     "limits": limits.run,
     "pushback": pushback.run,
+    "pushback-tcp": pushback_tcp.run,
     "users": users.run,
     "pictures": pictures.run,
 }
@@ -30,6 +31,7 @@ ONLY_BY_NAME = "pictures"
 IN_FULL: Mapping[str, Callable[[], Iterator[Line]]] = {
     "limits": partial(limits.run, full=True),
     "pushback": partial(pushback.run, full=True),
+    "pushback-tcp": partial(pushback_tcp.run, full=True),
 }
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import attrs
 
 from okx_sol_async import RateLimit, Scope
-from okx_sol_async.emulator import FixedWindow, SlidingWindow, TokenWindow
+from okx_sol_async.emulator import CounterWindow, FixedWindow, SlidingWindow, TokenWindow
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -29,8 +29,6 @@ CALLERS: Final = 12
 SETTLING: Final = 5.0
 #: The borders of a server's windows move by a chance part of a window so often, in seconds.
 MOVE_EVERY: Final = 100.0
-# A count that is a sum of fractions may be off by a rounding error.
-_ROUNDING: Final = 1e-9
 
 
 class Window(Protocol):
@@ -38,33 +36,6 @@ class Window(Protocol):
 
     def accept(self, now: float) -> bool:
         """Count a call at ``now``, in seconds, or refuse it."""
-
-
-class WeightedCounter:
-    """Counts by fixed stretches, and takes from the one before as much as the last ``seconds`` still reach into it.
-
-    Gateways count so, because two numbers for each user are all that it takes. It is stricter than a log: the calls
-    of the stretch before are taken to be spread evenly over it.
-    """
-
-    def __init__(self, requests: int, seconds: float) -> None:
-        self._requests = requests
-        self._seconds = seconds
-        self._stretch = -1
-        self._before = self._count = 0
-
-    def accept(self, now: float) -> bool:
-        """Count a call at ``now``, in seconds, or refuse it; a refused call is not counted."""
-        stretch = int(now // self._seconds)
-        if stretch != self._stretch:
-            self._before = self._count if stretch == self._stretch + 1 else 0
-            self._count = 0
-            self._stretch = stretch
-        share = 1 - (now / self._seconds - stretch)
-        if self._before * share + self._count + 1 > self._requests + _ROUNDING:
-            return False
-        self._count += 1
-        return True
 
 
 class StrictLog:
@@ -103,7 +74,7 @@ SERVERS: Final[Mapping[str, Callable[[object], Window]]] = {
     "sliding log": lambda _: SlidingWindow(REQUESTS, PERIOD),
     "fixed window": lambda seed: _Moving(FixedWindow(REQUESTS, PERIOD), seed),
     "token bucket": lambda _: TokenWindow(REQUESTS, PERIOD),
-    "two-window counter": lambda seed: _Moving(WeightedCounter(REQUESTS, PERIOD), seed),
+    "two-window counter": lambda seed: _Moving(CounterWindow(REQUESTS, PERIOD), seed),
     "strict log": lambda _: StrictLog(REQUESTS, PERIOD),
 }
 #: Those that a limiter is judged by which does not react to refusals.
