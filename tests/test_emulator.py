@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import gc
-import hashlib
-import hmac
 import json
 import random
 import socket
@@ -27,6 +24,7 @@ from okx_sol_async.emulator import (
     DEFAULT_BALANCE,
     MEMORY,
     Call,
+    CounterWindow,
     EmulatedUser,
     Emulator,
     FixedWindow,
@@ -39,6 +37,8 @@ from okx_sol_async.errors import ConfigurationError
 from okx_sol_async.models import Balance
 from okx_sol_async.pytest_plugin import okx_emulator  # noqa: F401 - found here also where the package is not installed
 from okx_sol_async.signing import Credentials
+from tests.signed_calls import iso
+from tests.signed_calls import signed as sign_by_hand
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
@@ -61,27 +61,8 @@ ROW = {
 }
 
 
-def iso(seconds: float) -> str:
-    """Write a time as OKX's documentation does: 2020-12-08T09:08:57.715Z."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
-
-
-def signature(secret: str, prehash: str) -> str:
-    """Sign as OKX's documentation says, and not with `okx_sol_async.signing.sign`."""
-    return base64.b64encode(hmac.new(secret.encode(), prehash.encode(), hashlib.sha256).digest()).decode()
-
-
-def signed(
-    credentials: Credentials, path: str = BALANCE_PATH, *, method: str = "GET", body: str = "", timestamp: str = ""
-) -> dict[str, str]:
-    """Return the headers that OKX's documentation asks for."""
-    timestamp = timestamp or iso(time.time())
-    return {
-        "OK-ACCESS-KEY": credentials.api_key,
-        "OK-ACCESS-SIGN": signature(credentials.secret_key, f"{timestamp}{method}{path}{body}"),
-        "OK-ACCESS-TIMESTAMP": timestamp,
-        "OK-ACCESS-PASSPHRASE": credentials.passphrase,
-    }
+def signed(credentials: Credentials, path: str = BALANCE_PATH, **arguments: str) -> dict[str, str]:
+    return sign_by_hand(credentials, path, **arguments)
 
 
 class Caller:
@@ -397,7 +378,7 @@ def vector_headers(sign: str) -> dict[str, str]:
     }
 
 
-def accepted(window: SlidingWindow | FixedWindow | TokenWindow, times: Iterable[float]) -> list[bool]:
+def accepted(window: SlidingWindow | FixedWindow | TokenWindow | CounterWindow, times: Iterable[float]) -> list[bool]:
     return [window.accept(at) for at in times]
 
 
@@ -432,8 +413,24 @@ class TestWindows:
         assert all(accepted(window, [1000.1] * 6))
         assert all(accepted(window, [1000.1 + n / 6 for n in range(1, 1000)]))
 
+    def test_counter(self) -> None:
+        """The counter window counts what the one before had, less and less as the new one goes on."""
+        window = CounterWindow(4, 1.0)
+
+        assert [True, True, True, True, False] == accepted(window, [10.5, 10.5, 10.75, 10.75, 10.75])
+        assert [False, True, False, True, True, False] == accepted(window, [11.0, 11.25, 11.25, 11.5, 11.75, 11.75])
+        # What happened two windows ago is forgotten.
+        assert [True, True, True, True, False] == accepted(window, [13.0, 13.0, 13.0, 13.0, 13.0])
+
+    def test_counter_takes_at_most_twice_the_limit_in_touching_windows(self) -> None:
+        """A burst at the end of a window leaves no room at the beginning of the next."""
+        window = CounterWindow(6, 1.0)
+
+        assert [True] * 6 == accepted(window, [10.999] * 6)
+        assert [False] * 3 == accepted(window, [11.0, 11.0001, 11.1])
+
     def test_sliding_is_the_strictest(self) -> None:
-        """What a sliding window accepts, the other two accept as well."""
+        """What a sliding window accepts, fixed windows and tokens accept as well."""
         rng = random.Random(1)
         for _ in range(50):
             at, times = rng.uniform(0, 10), []
@@ -449,7 +446,7 @@ class TestWindows:
 
 
 class TestRateLimit:
-    @pytest.mark.parametrize("window", ["sliding", "fixed", "token"])
+    @pytest.mark.parametrize("window", ["sliding", "fixed", "token", "counter"])
     async def test_over_the_socket(self, call: Caller, window: Window) -> None:
         """More than the limit at once is refused with HTTP 429 and 50011, and later calls are served again."""
         async with Emulator(window=window) as exchange:
@@ -462,7 +459,8 @@ class TestRateLimit:
             assert 6 <= answers.count(success(ROW)) <= most
             assert 20 == answers.count(success(ROW)) + answers.count(refusal)
 
-            await asyncio.sleep(1.01)
+            # A counter remembers the window before.
+            await asyncio.sleep(2.01 if window == "counter" else 1.01)
 
             assert success(ROW) == await call(exchange)
 

@@ -109,6 +109,7 @@ class Port:
         self._listening: asyncio.Server | None = None
         self._beginning: asyncio.Task[None] | None = None
         self._outages = 0
+        self._closed = False
         try:
             self._socket = _bound(host, port)
             self._socket.listen(_BACKLOG)
@@ -125,9 +126,10 @@ class Port:
     async def open(self) -> None:
         """Accept connections."""
         loop = asyncio.get_running_loop()
-        self._listening = await loop.create_server(self._connect, sock=self._socket, backlog=_BACKLOG)
-        if self._outages:
-            self._refuse()
+        # Without a pause until the server is here, so that an outage finds it, or nothing begun.
+        listening = await loop.create_server(self._connect, sock=self._socket, backlog=_BACKLOG, start_serving=False)
+        self._listening = listening
+        await listening.start_serving()
 
     def _connect(self) -> Connection:
         inner = self._server()
@@ -138,36 +140,38 @@ class Port:
     def begin_outage(self) -> None:
         """Refuse connections, and reset those that there are."""
         self._outages += 1
-        if self._listening is not None:
-            self._refuse()
-
-    def end_outage(self) -> None:
-        """Accept connections again, once all outages have ended."""
-        self._outages -= 1
-        if self._outages or self._listening is not None or self._socket.fileno() < 0:
+        if self._outages > 1:
             return
-        # From here on the system accepts them, and asyncio will find them.
-        self._socket.listen(_BACKLOG)
-        if self._beginning is None or self._beginning.done():
-            self._beginning = asyncio.get_running_loop().create_task(self.open())
-
-    def _refuse(self) -> None:
-        if self._listening is not None:
-            self._listening.close()
-            self._listening = None
+        self._stop_listening()
         # It is bound and does not listen, so connections are refused and nobody else takes it.
         self._socket = _bound(self._host, self.number)
         for connection in list(self._connections.values()):
             connection.reset()
 
-    async def close(self) -> None:
-        """Let the port go."""
+    def end_outage(self) -> None:
+        """Accept connections again, once all outages have ended."""
+        self._outages -= 1
+        if self._outages or self._closed:
+            return
+        # From here on the system accepts them, and asyncio will find them.
+        self._socket.listen(_BACKLOG)
+        self._beginning = asyncio.get_running_loop().create_task(self.open())
+
+    def _stop_listening(self) -> None:
         if self._beginning is not None:
-            await self._beginning
-        if self._listening is not None:
+            self._beginning.cancel()
+            self._beginning = None
+        if self._listening is None:
+            self._socket.close()
+        else:
+            # It closes the socket too, uvloop's a little later.
             self._listening.close()
             self._listening = None
-        self._socket.close()
+
+    def close(self) -> None:
+        """Let the port go."""
+        self._closed = True
+        self._stop_listening()
 
 
 def _bound(host: str, port: int) -> socket.socket:

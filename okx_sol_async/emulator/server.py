@@ -103,7 +103,7 @@ class Server:
         # The loop takes some turns to accept a connection, and asyncio stumbles when its server closes in between.
         for _ in range(_TURNS):
             await asyncio.sleep(0)
-        await port.close()
+        port.close()
         await asyncio.sleep(0)
         server.pre_shutdown()
         await server.shutdown(_SHUTDOWN_TIMEOUT)
