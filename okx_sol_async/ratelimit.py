@@ -830,14 +830,15 @@ class LocalLimiter:
     def merge(self, owner: str, into: str) -> None:
         """Count the calls of ``owner`` as those of ``into`` from now on, because they are one user.
 
-        Their buckets become one, with the history, the calls in flight and the queues of both.
+        Their buckets become one, with the history, the calls in flight and the queues of both. This is remembered for
+        as long as the limiter lives.
 
         Args:
             owner: a `Credentials.owner`, such as that of a key without a label.
             into: another one.
 
         Raises:
-            ConfigurationError: both are at work on different event loops.
+            ConfigurationError: one of them is at work on another event loop; nothing was changed.
 
         """
         with self._lock, _moving:

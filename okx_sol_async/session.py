@@ -61,7 +61,7 @@ class Session:
     """The connections and limits that all users of a service share.
 
     Use it as an async context manager, or call `aclose`. It opens when the first call is made, and belongs to the
-    event loop of that call.
+    event loop and the process of that call.
 
     Args:
         region: which of OKX's hosts.
