@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import secrets
 import threading
-import uuid
 from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
@@ -132,7 +132,7 @@ class Server:
         user, faults, course = self._draw(request, kept_alive=connection.carried > 0)
         connection.carried += 1
         await self._ways.travel(course.there)
-        trace_id = uuid.uuid4().hex
+        trace_id = secrets.token_hex(16)
         answer = self._process(self._arrival(request, body, course), user, faults, course, trace_id)
         await self._ways.travel(course.back)
         parcel = Parcel(
