@@ -580,6 +580,26 @@ class TestInterest:
         # 10 * 0.0365 / 365
         assert Balance("OKSOL", Decimal("10.001"), Decimal("0.001"), Decimal("0.001")) == exchange.user.balance
 
+    def test_what_is_being_redeemed_earns_nothing(self) -> None:
+        """Only what stays staked earns interest."""
+        ledger = Ledger(ZERO, okso("10"), FastQuota(), NOON.timestamp())
+        product = Product(apy={date(2026, 1, 15): Decimal("0.0365")})
+        ledger.redeem(Decimal(4), product, NOON.timestamp())
+        ledger.settle(NOON.timestamp() + DAY, product, interest=True)
+
+        # 6 * 0.0365 / 365
+        assert Balance("OKSOL", Decimal("10.0006"), Decimal("0.0006"), Decimal("0.0006")) == ledger.balance
+
+    def test_a_redemption_that_ends_at_the_hour_earned_nothing(self) -> None:
+        """What is completed at 16:00 UTC is completed before the interest of that moment, which it never earned."""
+        at = NOON.replace(hour=16, microsecond=0).timestamp()
+        ledger = Ledger(ZERO, okso("10"), FastQuota(), at)
+        product = Product(apy={date(2026, 1, 16): Decimal("0.0365")}, redempt_days=1)
+        ledger.redeem(Decimal(4), product, at)
+        ledger.settle(at + DAY, product, interest=True)
+
+        assert Balance("OKSOL", Decimal("6.0006"), Decimal("0.0006"), Decimal("0.0006")) == ledger.balance
+
     def test_is_rounded_down(self) -> None:
         """Interest has eight digits, and never more than was earned."""
         exchange = Emulator(now=NOON.timestamp, product=Product(apy={date(2026, 1, 15): Decimal("0.05")}))
