@@ -590,15 +590,16 @@ class TestInterest:
         # 6 * 0.0365 / 365
         assert Balance("OKSOL", Decimal("10.0006"), Decimal("0.0006"), Decimal("0.0006")) == ledger.balance
 
-    def test_a_redemption_that_ends_at_the_hour_earned_nothing(self) -> None:
-        """What is completed at 16:00 UTC is completed before the interest of that moment, which it never earned."""
+    def test_a_purchase_that_is_completed_at_the_hour_earns(self) -> None:
+        """What is completed at 16:00 UTC is completed before the interest of that moment accrues."""
         at = NOON.replace(hour=16, microsecond=0).timestamp()
-        ledger = Ledger(ZERO, okso("10"), FastQuota(), at)
-        product = Product(apy={date(2026, 1, 16): Decimal("0.0365")}, redempt_days=1)
-        ledger.redeem(Decimal(4), product, at)
+        ledger = Ledger(Decimal(10), okso("10"), FastQuota(), at)
+        product = Product(apy={date(2026, 1, 16): Decimal("0.0365")}, purchase_seconds=DAY)
+        ledger.purchase(Decimal(10), product, at)
         ledger.settle(at + DAY, product, interest=True)
 
-        assert Balance("OKSOL", Decimal("6.0006"), Decimal("0.0006"), Decimal("0.0006")) == ledger.balance
+        # 20 * 0.0365 / 365
+        assert Balance("OKSOL", Decimal("20.002"), Decimal("0.002"), Decimal("0.002")) == ledger.balance
 
     def test_is_rounded_down(self) -> None:
         """Interest has eight digits, and never more than was earned."""

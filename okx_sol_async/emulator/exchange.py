@@ -38,8 +38,8 @@ class Emulator:
     It serves once. What it counted can be read until the end and after it.
 
     Args:
-        window: how calls are counted: ``"sliding"`` (a log of the last second, the strictest of the four),
-            ``"fixed"`` (stretches that begin at whole multiples), ``"token"`` (a bucket that is refilled evenly)
+        window: how calls are counted: ``"sliding"`` (a log of the last second; what it accepts, the next two accept
+            too), ``"fixed"`` (stretches that begin at whole multiples), ``"token"`` (a bucket that is refilled evenly)
             or ``"counter"`` (two fixed stretches, of which the one before counts less and less).
         latency: seconds that a request travels before it is checked and counted, and an answer travels back.
         jitter: the most seconds that are added at random to each of the two ways.
@@ -147,9 +147,10 @@ class Emulator:
         if main is not None and main not in self._users:
             message = f"main must be a user of this exchange or None, not {main!r}"
             raise ConfigurationError(message)
-        uid = str(self._first_uid + next(self._user_numbers))
-        user = EmulatedUser(self._world, uid, balance=balance, sol=sol, demo=demo, main=main)
-        self._users.append(user)
+        with self._world.lock:
+            uid = str(self._first_uid + next(self._user_numbers))
+            user = EmulatedUser(self._world, uid, balance=balance, sol=sol, demo=demo, main=main)
+            self._users.append(user)
         return user
 
     @property
