@@ -1,6 +1,15 @@
 """The asyncio SDK for OKX's SOL staking API."""
 
-from okx_sol_async.endpoints import ACCOUNT_CONFIG, BALANCE, Endpoint
+from okx_sol_async.endpoints import (
+    ACCOUNT_CONFIG,
+    APY_HISTORY,
+    BALANCE,
+    PRODUCT_INFO,
+    PURCHASE,
+    PURCHASE_REDEEM_HISTORY,
+    REDEEM,
+    Endpoint,
+)
 from okx_sol_async.errors import (
     APIError,
     AuthenticationError,
@@ -16,7 +25,7 @@ from okx_sol_async.errors import (
     TransportError,
     Unavailable,
 )
-from okx_sol_async.models import AccountConfig, Balance
+from okx_sol_async.models import AccountConfig, Apy, Balance, Order, OrderStatus, OrderType, ProductInfo
 from okx_sol_async.pushback import PushBack
 from okx_sol_async.ratelimit import (
     Bucket,
@@ -30,15 +39,22 @@ from okx_sol_async.ratelimit import (
 )
 from okx_sol_async.session import Region, Session
 from okx_sol_async.signing import Credentials, Signer, sign
-from okx_sol_async.staking import SolStaking
+from okx_sol_async.staking import SolStaking, apy_history
 from okx_sol_async.telemetry import CallReport, Counters
+from okx_sol_async.users import balances
 from okx_sol_async.version import __version__
 
 __all__ = [
     "ACCOUNT_CONFIG",
+    "APY_HISTORY",
     "BALANCE",
+    "PRODUCT_INFO",
+    "PURCHASE",
+    "PURCHASE_REDEEM_HISTORY",
+    "REDEEM",
     "APIError",
     "AccountConfig",
+    "Apy",
     "AuthenticationError",
     "Balance",
     "Bucket",
@@ -54,8 +70,12 @@ __all__ = [
     "Limiter",
     "LocalLimiter",
     "OKXError",
+    "Order",
+    "OrderStatus",
+    "OrderType",
     "OutcomeUnknown",
     "PermissionDenied",
+    "ProductInfo",
     "PushBack",
     "RateLimit",
     "RateLimited",
@@ -70,5 +90,7 @@ __all__ = [
     "TransportError",
     "Unavailable",
     "__version__",
+    "apy_history",
+    "balances",
     "sign",
 ]

@@ -20,10 +20,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
+from decimal import Decimal
 from typing import Final
 
 import attrs
+
+from okx_sol_async.models import Order, OrderType
 
 MESSAGE_LIMIT: Final = 200
 
@@ -147,12 +151,47 @@ class Rejected(APIError):
 
 
 class OutcomeUnknown(OKXError):
-    """A write was sent and no answer says whether it happened. Look it up before you send it again."""
+    """A write was sent and no answer says whether it happened. Look it up before you send it again: `resolve`."""
 
     #: What came instead of an answer.
     reason: OKXError | None = None
-    #: When it was sent, by OKX's clock as far as it is known (UTC).
+    #: The timestamp of its signature (UTC). OKX takes it only within 30 seconds of that, by its own clock.
     sent_at: datetime | None = None
+    #: Whether it was to be a purchase or a redemption; `None` for a write that is neither.
+    type: OrderType | None = None
+    #: The amount, in SOL for a purchase and in OKSOL for a redemption; `None` for a write that is neither.
+    amt: Decimal | None = None
+    #: What `resolve` looks it up with; `None` where nobody knows how.
+    look_up: Callable[[float | None], Awaitable[Order | None]] | None = None
+
+    async def resolve(self, *, wait: float | None = None) -> Order | None:
+        """Look up in the history whether the purchase or redemption happened.
+
+        An order of the history is taken for it if type and amount are the same, OKX took it within 35 seconds of
+        `sent_at`, and no other purchase or redemption that this process made explains it. An equal one that was made
+        elsewhere in that time, by another process or on OKX's website, cannot be told from it.
+
+        Without an order in sight it looks again and again until OKX takes the signature no longer, and ten seconds
+        more for the history to follow. OKX does not say how late its history may be, so `None` is as near to
+        certainty as one can come, and not a proof.
+
+        Args:
+            wait: the most seconds to go on looking; 0 looks once, and `None` goes on for as long as said above, which
+                is 40 seconds after `sent_at`.
+
+        Returns:
+            the order, with what became of it: look at its ``status``. `None`: the history shows none.
+
+        Raises:
+            ConfigurationError: ``wait`` is not a number of seconds; or the write was not made with
+                `SolStaking.purchase` or `SolStaking.redeem`.
+            OKXError: the history cannot be read, as `SolStaking.balance` says. What passes is waited for.
+
+        """
+        if self.look_up is None:
+            message = "only what SolStaking.purchase and SolStaking.redeem have sent can be looked up here"
+            raise ConfigurationError(message, hint="Read the history for it.")
+        return await self.look_up(wait)
 
 
 @attrs.frozen
@@ -224,7 +263,7 @@ CODES: Final[dict[str, CodeRule]] = {
     "51054": CodeRule(Unavailable, "OKX gave up waiting for itself; try again."),
     "51149": CodeRule(Unavailable, "OKX gave up waiting for itself; try again."),
     "51720": CodeRule(Rejected, "Read the purchase and redeem history before you repeat it."),
-    "51727": CodeRule(Rejected, "The amount is below the minimum that product-info names."),
+    "51727": CodeRule(Rejected, "The amount is below the minimum: min_amt of product_info()."),
     "51728": CodeRule(Rejected, "The amount is above the maximum."),
     "51735": CodeRule(Rejected, "Use a key of the main account."),
     "51736": CodeRule(Rejected, "Move the amount to the funding account first."),

@@ -140,6 +140,8 @@ class Session:
         self._closed = False
         # Whether it was opened by the parent of this process.
         self._inherited = False
+        # For those who wait for the closing, if anybody does.
+        self._closing: asyncio.Event | None = None
         self._counters = Counters()
         self._observe = observe
 
@@ -196,6 +198,8 @@ class Session:
         if elsewhere and self._loop is not None and self._loop.is_running():
             raise _of_another_loop()
         self._closed = True
+        if self._closing is not None and not elsewhere:
+            self._closing.set()
         try:
             if self._calls and not elsewhere:
                 await self._end_calls()
@@ -205,6 +209,24 @@ class Session:
             for http in opened:
                 if http is not None:
                     await _close(http, its_loop_is_gone=elsewhere)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session was closed."""
+        return self._closed
+
+    async def wait_closed(self) -> None:
+        """Wait until somebody closes the session.
+
+        Raises:
+            ConfigurationError: the session belongs to another event loop.
+
+        """
+        self._belong_to(asyncio.get_running_loop())
+        if self._closing is None:
+            self._closing = asyncio.Event()
+        if not self._closed:
+            await self._closing.wait()
 
     async def _end_calls(self) -> None:
         if self._last_call_ended is None:
@@ -365,11 +387,7 @@ class Session:
             except Exception:  # noqa: BLE001 - what is wrong with an onlooker must not end the call
                 logger.exception("observe raised an error")
 
-    def _open(self, endpoint: Endpoint[Any]) -> aiohttp.ClientSession:
-        loop = asyncio.get_running_loop()
-        if self._closed:
-            message = "this session is closed"
-            raise ConfigurationError(message, hint="Make a new one; the limits of its users carry over.")
+    def _belong_to(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._loop is not loop:
             if self._inherited:
                 message = "this session was opened by the parent of this process"
@@ -378,6 +396,12 @@ class Session:
                 raise _of_another_loop()
             self._loop = loop
             _opened.add(self)
+
+    def _open(self, endpoint: Endpoint[Any]) -> aiohttp.ClientSession:
+        if self._closed:
+            message = "this session is closed"
+            raise ConfigurationError(message, hint="Make a new one; the limits of its users carry over.")
+        self._belong_to(asyncio.get_running_loop())
         if self._borrowed is not None:
             if self._borrowed.closed:
                 raise http_is_closed()

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import partial
+from typing import TYPE_CHECKING, Final, Self
 
-from okx_sol_async.endpoints import BALANCE
+from okx_sol_async.arguments import DAYS, PAGE, checked_amount, checked_word, milliseconds, seconds, whole_number
+from okx_sol_async.endpoints import (
+    APY_HISTORY,
+    BALANCE,
+    PRODUCT_INFO,
+    PURCHASE,
+    PURCHASE_REDEEM_HISTORY,
+    REDEEM,
+)
+from okx_sol_async.errors import OKXError, OutcomeUnknown
+from okx_sol_async.history import read_history
+from okx_sol_async.models import Apy, Balance, Order, OrderStatus, OrderType, ProductInfo
+from okx_sol_async.outcomes import JOURNAL, Outcome, Write, look_up
 from okx_sol_async.session import Session
 from okx_sol_async.signing import Credentials
+from okx_sol_async.watching import watch_balance
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from okx_sol_async.models import Balance
+#: The endpoint of each kind of write.
+_WRITES: Final = {OrderType.PURCHASE: PURCHASE, OrderType.REDEEM: REDEEM}
 
 
 class SolStaking:
@@ -101,3 +119,249 @@ class SolStaking:
         (Read permission, 6 requests a second per user).
         """
         return await self._session.call(BALANCE, self._credentials)
+
+    async def product_info(self) -> ProductInfo:
+        """Return the terms of SOL staking: the rate, the least purchase, and what can be redeemed fast.
+
+        The amounts are in SOL and OKSOL. The rate is a fraction: ``Decimal("0.0557")`` is 5.57 %.
+
+        Raises:
+            OKXError: as `balance` does.
+
+        `OKX: GET / Product info <https://www.okx.com/docs-v5/en/#financial-product-sol-staking-get-product-info>`_
+        (Read permission, 3 requests a second per user).
+        """
+        return await self._session.call(PRODUCT_INFO, self._credentials)
+
+    async def purchase(self, amt: Decimal | str) -> None:
+        """Stake SOL from the funding account, which becomes OKSOL.
+
+        It is sent once. Only what OKX has certainly refused for its limit or for the clock is sent again.
+        When it returns, OKX has taken the order; `purchase_redeem_history` tells what becomes of it.
+        A purchase that is cancelled (`asyncio.CancelledError`) may have happened or not: look into the history.
+
+        Args:
+            amt: how much, in SOL: a `Decimal`, or a string such as ``"1.5"``, above 0 and with at most nine decimals.
+                A float is not exact, and an ``int`` may be meant in lamports, so neither is taken.
+
+        Raises:
+            ConfigurationError: ``amt`` is not such an amount, or as `balance` does; nothing was sent.
+            OutcomeUnknown: it was sent, and no answer says whether it happened: ``await error.resolve()``.
+            APIError: OKX refused, and nothing happened: `Rejected` for an amount below the minimum, which the message
+                names, or above what there is; or as `balance` does.
+            Timeout: no turn within ``max_wait``, or no connection; nothing was sent.
+            TransportError: no connection; nothing was sent.
+
+        `OKX: POST / Purchase <https://www.okx.com/docs-v5/en/#financial-product-sol-staking-post-purchase>`_
+        (Trade permission, 2 requests a second per user; not in demo trading).
+        """
+        await self._write(OrderType.PURCHASE, amt)
+
+    async def redeem(self, amt: Decimal | str) -> None:
+        """Turn OKSOL of the funding account back into SOL.
+
+        It is sent once. Only what OKX has certainly refused for its limit or for the clock is sent again.
+        When it returns, OKX has taken the order, which takes some days (`ProductInfo.redempt_days`);
+        `purchase_redeem_history` tells what becomes of it.
+        A redemption that is cancelled (`asyncio.CancelledError`) may have happened or not: look into the history.
+
+        Args:
+            amt: how much, in OKSOL, as `purchase` takes it.
+
+        Raises:
+            OKXError: as `purchase` does.
+
+        `OKX: POST / Redeem <https://www.okx.com/docs-v5/en/#financial-product-sol-staking-post-redeem>`_
+        (Trade permission, 2 requests a second per user; not in demo trading).
+        """
+        await self._write(OrderType.REDEEM, amt)
+
+    async def purchase_redeem_history(
+        self,
+        *,
+        type: OrderType | str | None = None,  # noqa: A002 - OKX's name
+        status: OrderStatus | str | None = None,
+        after: datetime | None = None,
+        before: datetime | None = None,
+        limit: int | None = None,
+    ) -> tuple[Order, ...]:
+        """Return one page of the purchases and redemptions, the newest first. `history` gives all of them.
+
+        The amounts are in SOL for purchases and in OKSOL for redemptions; the times are aware datetimes in UTC, with
+        milliseconds, or `None`.
+
+        Args:
+            type: ``"purchase"`` or ``"redeem"``; `None` for both.
+            status: ``"pending"``, ``"success"`` or ``"failed"``; `None` for any. OKX may refuse other ones.
+            after: only orders that were requested earlier than this time, as an aware datetime. OKX calls it so
+                because they come after it on the page.
+            before: only orders that were requested later than this time.
+            limit: the most orders of the page, up to 100; `None` for 100.
+
+        Raises:
+            ConfigurationError: an argument is not as said above; or as `balance` does.
+            OKXError: as `balance` does.
+
+        `OKX: GET / Purchase&Redeem history
+        <https://www.okx.com/docs-v5/en/#financial-product-sol-staking-get-purchase-redeem-history>`_
+        (Read permission, 6 requests a second per user).
+        """
+        return await self._page(
+            _filters(type, status),
+            after=None if after is None else milliseconds("after", after, rounded_up=True),
+            before=None if before is None else milliseconds("before", before, rounded_up=False),
+            limit=None if limit is None else whole_number("limit", limit, PAGE),
+        )
+
+    def history(
+        self,
+        *,
+        type: OrderType | str | None = None,  # noqa: A002 - OKX's name
+        status: OrderStatus | str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int | None = None,
+    ) -> AsyncGenerator[Order, None]:
+        """Give all purchases and redemptions, one by one, the newest first: ``async for order in staking.history()``.
+
+        It asks for page after page, and gives each order once, also where orders share a millisecond, and while new
+        ones come in; those that are newer than the first page are not given. An empty page, or one that brings
+        nothing new, is the end.
+
+        Args:
+            type: as `purchase_redeem_history` takes it.
+            status: as `purchase_redeem_history` takes it.
+            since: only orders that were requested at this time or later, as an aware datetime; `None` for all.
+            until: only orders that were requested earlier than this time, as an aware datetime; `None` for all.
+            limit: the most orders to give, from 1 on; `None` for all.
+
+        Raises:
+            ConfigurationError: an argument is not as said above, raised at once; or as `balance` does.
+            DecodeError: a hundred orders or more share one millisecond, so that pages cannot tell all of them; or OKX
+                does not give the newest first; or as `balance` does.
+            OKXError: as `balance` does.
+
+        `OKX: GET / Purchase&Redeem history
+        <https://www.okx.com/docs-v5/en/#financial-product-sol-staking-get-purchase-redeem-history>`_
+        (Read permission, 6 requests a second per user).
+        """
+        filters = _filters(type, status)
+        return read_history(
+            lambda after, size: self._page(filters, after=after, limit=size),
+            since=None if since is None else milliseconds("since", since, rounded_up=True),
+            until=None if until is None else milliseconds("until", until, rounded_up=True),
+            limit=None if limit is None else whole_number("limit", limit),
+        )
+
+    async def apy_history(self, days: int) -> tuple[Apy, ...]:
+        """Return the APY of each of the last days, the newest first; the same as `okx_sol_async.apy_history`.
+
+        The rates are fractions: ``Decimal("0.1128")`` is 11.28 %. The times are in UTC.
+
+        Args:
+            days: how many, from 1 to 365.
+
+        Raises:
+            ConfigurationError: ``days`` is not such a number; or as `balance` does.
+            OKXError: as `balance` does.
+
+        `OKX: GET / APY history (Public)
+        <https://www.okx.com/docs-v5/en/#financial-product-sol-staking-get-apy-history-public>`_
+        (public, 6 requests a second per IP address, of all users together).
+        """
+        return await apy_history(days, self._session)
+
+    def watch(self, *, every: float = 60.0, changes_only: bool = True) -> AsyncGenerator[Balance, None]:
+        """Give the balance whenever it has changed: ``async for balance in staking.watch(every=60.0)``.
+
+        The first balance is given at once. It asks each ``every`` seconds, counted from the first time, and asks once
+        where it has missed some, because an answer was late or whoever is watching was busy.
+
+        It spends the limit last: it asks only while nobody waits for a balance of this user and another call could
+        leave at once too, so under a full load it waits.
+
+        What passes does not end it: `Timeout`, `TransportError`, `Unavailable`, `RateLimited`, and any other error
+        that is ``transient``. It asks again after a growing pause of up to half a minute, and says so in the log; each
+        of its calls is reported to ``observe`` as well. All other errors are raised, and end it. It ends without an
+        error when the session is closed.
+
+        Args:
+            every: seconds between two times, above 0.
+            changes_only: `False` gives each balance, changed or not.
+
+        Raises:
+            ConfigurationError: ``every`` is not such a number, raised at once; or as `balance` does.
+            OKXError: as `balance` does, unless it passes.
+
+        See `balance` for the endpoint.
+        """
+        return watch_balance(
+            self._session, self._credentials, seconds("every", every, positive=True), changes_only=bool(changes_only)
+        )
+
+    async def _page(
+        self, filters: dict[str, str], *, after: int | None = None, before: int | None = None, limit: int | None = None
+    ) -> tuple[Order, ...]:
+        bounds = {"after": after, "before": before, "limit": limit}
+        parameters = filters | {name: str(bound) for name, bound in bounds.items() if bound is not None}
+        return await self._session.call(PURCHASE_REDEEM_HISTORY, self._credentials, parameters)
+
+    async def _write(self, kind: OrderType, amt: object) -> None:
+        amount = checked_amount(amt)
+        write = Write(self._credentials.owner, kind, amount, self._okx_now())
+        JOURNAL.begin(write)
+        try:
+            await self._session.call(_WRITES[kind], self._credentials, {"amt": format(amount, "f")})
+        except OutcomeUnknown as error:
+            write.outcome, write.at = Outcome.UNKNOWN, error.sent_at or self._okx_now()
+            error.type, error.amt = kind, amount
+            error.look_up = partial(self._look_up, write)
+            error.hint = "Look it up before you send it again: await error.resolve()."
+            raise
+        except OKXError:
+            JOURNAL.forget(write)
+            raise
+        except BaseException:
+            write.outcome, write.at = Outcome.UNKNOWN, self._okx_now()
+            raise
+        write.outcome, write.at = Outcome.HAPPENED, self._okx_now()
+
+    async def _look_up(self, write: Write, wait: float | None) -> Order | None:
+        async def read(since: datetime, until: datetime) -> list[Order]:
+            return [order async for order in self.history(type=write.type, since=since, until=until)]
+
+        return await look_up(
+            read, write, self._okx_now, None if wait is None else seconds("wait", wait, positive=False)
+        )
+
+    def _okx_now(self) -> datetime:
+        return datetime.now(UTC) + timedelta(seconds=self._session.clock_offset or 0.0)
+
+
+async def apy_history(days: int, session: Session | None = None) -> tuple[Apy, ...]:
+    """Return the APY of each of the last days, the newest first. It takes no key.
+
+    The rates are fractions: ``Decimal("0.1128")`` is 11.28 %. The times are in UTC.
+
+    Args:
+        days: how many, from 1 to 365.
+        session: the session to ask through. `None`: one is made with its defaults, and closed.
+
+    Raises:
+        ConfigurationError: ``days`` is not such a number; or as `SolStaking.balance` does.
+        OKXError: as `SolStaking.balance` does.
+
+    `OKX: GET / APY history (Public)
+    <https://www.okx.com/docs-v5/en/#financial-product-sol-staking-get-apy-history-public>`_
+    (public, 6 requests a second per IP address).
+    """
+    parameters = {"days": str(whole_number("days", days, DAYS))}
+    if session is not None:
+        return await session.call(APY_HISTORY, None, parameters)
+    async with Session() as own:
+        return await own.call(APY_HISTORY, None, parameters)
+
+
+def _filters(kind: object, status: object) -> dict[str, str]:
+    words = {"type": checked_word("type", kind, OrderType), "status": checked_word("status", status, OrderStatus)}
+    return {name: str(word) for name, word in words.items() if word is not None}

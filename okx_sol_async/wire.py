@@ -19,7 +19,7 @@ from cattrs import BaseValidationError, ClassValidationError, Converter
 from cattrs.gen import make_dict_structure_fn, override
 
 from okx_sol_async.errors import DecodeError, api_error, one_line
-from okx_sol_async.models import AccountConfig, Balance, SystemTime
+from okx_sol_async.models import AccountConfig, Apy, Balance, Order, OrderStatus, OrderType, ProductInfo, SystemTime
 
 M = TypeVar("M")
 
@@ -113,13 +113,28 @@ def read_rows(data: object, model: type[M]) -> tuple[M, ...]:
     return tuple([_read_row(row, model, index) for index, row in enumerate(data)])
 
 
-def _read_row(row: object, model: type[M], index: int) -> M:
+def read_row(data: object, model: type[M]) -> M:
+    """Read an answer that is one row, as an object or as an array of one.
+
+    Raises:
+        DecodeError: ``data`` is neither, or the row is broken; the message names the place (``$.data.amt``).
+
+    """
+    if not isinstance(data, list):
+        return _read_row(data, model)
+    if len(data) != 1:
+        message = f"$.data must hold one row, not {len(data)}"
+        raise DecodeError(message)
+    return _read_row(data[0], model, 0)
+
+
+def _read_row(row: object, model: type[M], index: int | None = None) -> M:
     if isinstance(row, dict):
         try:
             return _QUICK.structure(row, model)
         except Exception:  # noqa: BLE001, S110 - whatever it was, the thorough converter says where
             pass
-    path = f"$.data[{index}]"
+    path = "$.data" if index is None else f"$.data[{index}]"
     if not isinstance(row, dict):
         raise DecodeError(_wrong(path, "an object", row))
     try:
@@ -193,6 +208,42 @@ def _read_decimal_or_blank(value: object, kind: object) -> Decimal:
     return Decimal(0) if value == "" else _read_decimal(value, kind)
 
 
+def _read_percentage(value: object, kind: object) -> Decimal:
+    """Return the fraction that a percentage is, exactly: no arithmetic, which would round as the caller's context says."""
+    sign, digits, exponent = _read_decimal(value, kind).as_tuple()
+    # Only NaN and infinity have no exponent that is a number.
+    return Decimal((sign, digits, int(exponent) - 2))
+
+
+def _read_whole_number(value: object, kind: object) -> int:
+    number = _read_decimal(value, kind)
+    if number != int(number):
+        message = f"must be a string with a whole number such as '2', not {_show(value)}"
+        raise ValueError(message)
+    return int(number)
+
+
+def _unless_blank(read: Callable[[object, object], M]) -> Callable[[object, object], M | None]:
+    """Return what reads ``""``, which stands for absent, as `None`."""
+    return lambda value, kind: None if value == "" else read(value, kind)
+
+
+def _read_order_type(value: object, kind: object) -> OrderType:
+    return OrderType(_read_word(value, kind))
+
+
+def _read_order_status(value: object, kind: object) -> OrderStatus:
+    return OrderStatus(_read_word(value, kind))
+
+
+def _read_word(value: object, kind: object) -> str:
+    word = _read_str(value, kind)
+    if not word:
+        message = "must be a word, not ''"
+        raise ValueError(message)
+    return word
+
+
 def _converter(*, detailed_validation: bool) -> Converter:
     """Return a converter with every rule of the wire."""
     converter = Converter(detailed_validation=detailed_validation)
@@ -207,6 +258,18 @@ def _converter(*, detailed_validation: bool) -> Converter:
         latest_interest_accrual=_read_decimal_or_blank,
         total_interest_accrual=_read_decimal_or_blank,
     )
+    _teach(converter, ProductInfo, rate=_read_percentage, redempt_days=_read_whole_number)
+    _teach(
+        converter,
+        Order,
+        type=_read_order_type,
+        status=_read_order_status,
+        completed_time=_unless_blank(_read_time),
+        est_completed_time=_unless_blank(_read_time),
+        redeeming_amt=_unless_blank(_read_decimal),
+        ord_id=_unless_blank(_read_str),
+    )
+    _teach(converter, Apy)
     return converter
 
 

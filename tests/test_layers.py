@@ -10,12 +10,14 @@ PACKAGE = Path(okx_sol_async.__file__).parent
 # From the bottom up, as in docs/design.md; modules of one row know nothing of each other.
 ROWS = (
     {"version"},
-    {"models", "errors"},
-    {"signing", "wire", "pushback", "travel", "telemetry", "clock", "retries"},
+    {"models"},
+    {"errors"},
+    {"arguments", "signing", "wire", "pushback", "travel", "telemetry", "clock", "retries"},
     {"ratelimit"},
     {"endpoints"},
     {"call"},
     {"session", "redis"},
+    {"history", "outcomes", "users", "watching"},
     {"staking", "emulator"},
     {"cli", "pytest_plugin"},
     {"__init__", "__main__"},

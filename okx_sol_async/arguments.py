@@ -1,0 +1,124 @@
+"""What callers pass, checked before anything leaves, and as OKX writes it."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Final, TypeVar
+
+from okx_sol_async.errors import ConfigurationError
+from okx_sol_async.models import OrderStatus, OrderType
+
+W = TypeVar("W", OrderType, OrderStatus)
+
+#: SOL has nine digits after the point: a lamport is the smallest amount there is.
+DECIMALS: Final = 9
+#: An amount has fewer digits before the point. There are not that many SOL.
+WHOLE_DIGITS: Final = 12
+#: The most rows of a page of the history.
+PAGE: Final = 100
+#: The most days of the APY history.
+DAYS: Final = 365
+_AMOUNT: Final = re.compile(r"[0-9]{1,40}(?:\.[0-9]{1,40})?", re.ASCII)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+
+
+def checked_amount(amt: object) -> Decimal:
+    """Return an amount of SOL or OKSOL, if it is one that can be purchased or redeemed.
+
+    Raises:
+        ConfigurationError: ``amt`` is neither a `Decimal` nor a string such as ``"1.5"``, or not a positive number of
+            at most nine decimals.
+
+    """
+    if isinstance(amt, str) and _AMOUNT.fullmatch(amt):
+        amt = Decimal(amt)
+    if not isinstance(amt, Decimal):
+        message = f"amt must be a Decimal, or a string such as '1.5', not {_show(amt)}"
+        # A float is not the number it was written as, and whoever passes a whole number may mean lamports.
+        hint = "Write the amount as text, in SOL or OKSOL: Decimal('1.5')." if isinstance(amt, int | float) else None
+        raise ConfigurationError(message, hint=hint)
+    if not amt.is_finite() or amt <= 0 or amt.adjusted() >= WHOLE_DIGITS:
+        message = f"amt must be a number above 0 and below 10^{WHOLE_DIGITS}, not {_show(amt)}"
+        raise ConfigurationError(message)
+    if int(amt.as_tuple().exponent) < -DECIMALS:
+        message = f"amt must have at most {DECIMALS} decimals, not {_show(amt)}"
+        raise ConfigurationError(message, hint="Round it as you mean it: amt.quantize(Decimal('0.000000001')).")
+    return amt
+
+
+def checked_word(name: str, word: object, kind: type[W]) -> W | None:
+    """Return a word to ask for; `None` for any.
+
+    Raises:
+        ConfigurationError: ``word`` is not a ``kind``, and not a string that is one of its words.
+
+    """
+    if word is None or isinstance(word, kind):
+        return word
+    if isinstance(word, str) and word in list(kind):
+        return kind(word)
+    message = f"{name} must be one of {', '.join(kind)}, or None, not {_show(word)}"
+    raise ConfigurationError(message)
+
+
+def milliseconds(name: str, at: object, *, rounded_up: bool) -> int:
+    """Return a time in whole milliseconds since 1970.
+
+    Raises:
+        ConfigurationError: ``at`` is not an aware `datetime`, or before 1970.
+
+    """
+    if not isinstance(at, datetime) or at.utcoffset() is None:
+        message = f"{name} must be an aware datetime, not {_show(at)}"
+        raise ConfigurationError(message, hint="Say of which time zone it is: datetime(2026, 1, 31, tzinfo=UTC).")
+    if at < _EPOCH:
+        message = f"{name} must not be before 1970, not {at.isoformat()}"
+        raise ConfigurationError(message)
+    since = at - _EPOCH
+    return -(-since // _MILLISECOND) if rounded_up else since // _MILLISECOND
+
+
+def moment(of: int) -> datetime:
+    """Return the time that is so many milliseconds after 1970."""
+    return _EPOCH + of * _MILLISECOND
+
+
+def whole_number(name: str, number: object, most: int | None = None) -> int:
+    """Return a whole number from 1 on.
+
+    Raises:
+        ConfigurationError: ``number`` is none, or more than ``most``.
+
+    """
+    if type(number) is not int or number < 1 or (most is not None and number > most):
+        message = f"{name} must be a whole number from 1 {'on' if most is None else f'to {most}'}, not {_show(number)}"
+        raise ConfigurationError(message)
+    return number
+
+
+def seconds(name: str, number: object, *, positive: bool) -> float:
+    """Return a finite number of seconds, from 0 on or above 0.
+
+    Raises:
+        ConfigurationError: ``number`` is none.
+
+    """
+    if (
+        isinstance(number, bool)
+        or not isinstance(number, int | float)
+        or not 0 <= number < math.inf
+        or (positive and number == 0)
+    ):
+        bound = "above 0" if positive else "from 0 on"
+        message = f"{name} must be a finite number of seconds {bound}, not {_show(number)}"
+        raise ConfigurationError(message)
+    return float(number)
+
+
+def _show(value: object) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 60 else f"a {type(value).__name__}"
