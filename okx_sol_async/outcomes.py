@@ -35,12 +35,15 @@ _ROUNDING: Final = Decimal("0.00000001")
 _EXACT: Final = Context(prec=100)
 
 
-class Outcome(enum.Enum):
-    """What is known of a write."""
+class Outcome(enum.IntEnum):
+    """What is known of a write. Where there are fewer orders than writes, the lower ones have theirs first."""
 
-    UNDER_WAY = "under way"
-    HAPPENED = "happened"
-    UNKNOWN = "unknown"
+    #: It happened, or it is under way and may have happened at any moment.
+    TAKEN = 0
+    #: Nobody knows.
+    UNKNOWN = 1
+    #: The history did not show it, and its caller was told so: perhaps it was sent again since.
+    DENIED = 2
 
 
 @attrs.define(eq=False)
@@ -52,19 +55,19 @@ class Write:
     amt: Decimal
     #: When it was signed, or for as long as that is not known, when it began; by OKX's clock.
     at: datetime
-    outcome: Outcome = Outcome.UNDER_WAY
+    outcome: Outcome = Outcome.TAKEN
 
-    def is_equal(self, other: Write) -> bool:
-        """Tell whether the history cannot tell the two apart but by their time."""
-        return (self.owner, self.type) == (other.owner, other.type) and _same(self.amt, other.amt)
+    def is_near(self, other: Write) -> bool:
+        """Tell whether the order of one may be taken for that of the other, or for that of one between them."""
+        return (
+            (self.owner, self.type) == (other.owner, other.type)
+            and _same(self.amt, other.amt)
+            and abs(self.at - other.at) <= 3 * NEAR
+        )
 
     def may_be(self, order: Order) -> bool:
         """Tell whether ``order`` may be what became of this write."""
         return order.type == self.type and _same(order.amt, self.amt) and abs(order.request_time - self.at) <= NEAR
-
-    def nearest(self, orders: Iterable[Order]) -> Order | None:
-        """Return that of ``orders`` which it most likely became."""
-        return min(filter(self.may_be, orders), key=lambda order: abs(order.request_time - self.at), default=None)
 
 
 class Journal:
@@ -92,9 +95,12 @@ class Journal:
                 self._writes.remove(write)
 
     def equal_to(self, write: Write) -> list[Write]:
-        """Return the writes that the history cannot tell from ``write``, with itself, in the order of their time."""
+        """Return the writes that the history cannot tell from ``write``, with itself, in the order of their time.
+
+        Those whose orders lie far from its own are none of them.
+        """
         with self._lock:
-            equal = [other for other in self._writes if other is not write and other.is_equal(write)]
+            equal = [other for other in self._writes if other is not write and other.is_near(write)]
         return sorted([*equal, write], key=lambda other: other.at)
 
 
@@ -105,23 +111,47 @@ JOURNAL: Final = Journal()
 def find(write: Write, equal: list[Write], orders: Iterable[Order]) -> Order | None:
     """Return the order that ``write`` became, as far as ``orders`` show it.
 
+    Each order is given to one write at most, so that as many writes as possible have one, those first that certainly
+    happened; and of all the ways to do so it is the one in which they are nearest to each other in time.
+
     Args:
         write: one whose outcome is unknown.
         equal: the writes that the history cannot tell from it, with itself, in the order of their time.
         orders: all orders that any of them may have become.
 
     """
-    # Orders may be equal too, and are not the same for it.
-    left = dict(enumerate(orders))
-    # Those that certainly happened, or are about to, have their order first. Which of several unknown ones happened
-    # is all the same, if each order is given to one of them only.
-    for other in sorted(equal, key=lambda other: other.outcome is Outcome.UNKNOWN):
-        order = other.nearest(left.values())
-        if other is write:
-            return order
-        if order is not None:
-            del left[next(number for number, candidate in left.items() if candidate is order)]
-    return None
+    oldest_first = sorted(orders, key=lambda order: order.request_time)
+    # The best way to give the first so many orders to the writes so far.
+    best = [_Given()] * (len(oldest_first) + 1)
+    for other in equal:
+        ways = best[:1]
+        for number, order in enumerate(oldest_first, start=1):
+            choices = [best[number], ways[-1]]
+            if other.may_be(order):
+                choices.append(best[number - 1].with_one_more(other, order, is_asked_for=other is write))
+            ways.append(max(choices, key=_Given.merit))
+        best = ways
+    return best[-1].found
+
+
+@attrs.frozen
+class _Given:
+    """Orders that are given to writes."""
+
+    #: To how many writes of each `Outcome`.
+    writes: tuple[int, ...] = (0,) * len(Outcome)
+    #: The time between the two of each pair, added up.
+    distance: timedelta = timedelta(0)
+    #: What the write is given that is looked for.
+    found: Order | None = None
+
+    def merit(self) -> tuple[tuple[int, ...], timedelta]:
+        return self.writes, -self.distance
+
+    def with_one_more(self, write: Write, order: Order, *, is_asked_for: bool) -> _Given:
+        writes = tuple(count + (outcome == write.outcome) for outcome, count in enumerate(self.writes))
+        distance = self.distance + abs(order.request_time - write.at)
+        return _Given(writes, distance, order if is_asked_for else self.found)
 
 
 async def look_up(
@@ -156,6 +186,7 @@ async def look_up(
         else:
             order = find(write, equal, orders)
             if order is not None or left <= 0:
+                write.outcome = Outcome.DENIED if order is None else Outcome.TAKEN
                 return order
         await asyncio.sleep(min(pause, max(left, 0.0)))
         pause = min(2 * pause, LONGEST_PAUSE)

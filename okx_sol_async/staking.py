@@ -324,7 +324,7 @@ class SolStaking:
         except BaseException:
             write.outcome, write.at = Outcome.UNKNOWN, self._okx_now()
             raise
-        write.outcome, write.at = Outcome.HAPPENED, self._okx_now()
+        write.at = self._okx_now()
 
     async def _look_up(self, write: Write, wait: float | None) -> Order | None:
         async def read(since: datetime, until: datetime) -> list[Order]:
