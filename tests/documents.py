@@ -7,6 +7,7 @@ The language of a block says what is done with it:
   by one that shows ``$?``
 - ``sh`` is run and must succeed; of a set-up command only the last part is run, with the interpreter of this run
 - ``output`` is what the ``python`` or ``sh`` block before it prints
+- a block that names ccxt is skipped where it is not installed; CI installs it
 - ``text`` and ``{toctree}`` hold no code, and ``{eval-rst}`` may hold nothing but directives of autodoc
 
 A block in any other language fails, so nothing can hide. ``...`` stands for any text in what is printed.
@@ -23,6 +24,7 @@ import shlex
 import subprocess
 import sys
 from contextlib import redirect_stdout
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
@@ -47,6 +49,8 @@ SET_UP: Final = "python3 -m venv .venv && "
 
 _BLOCKS: Final = FencedCodeBlockLexer(language=".*")
 _PRINTED: Final = "_printed_by_the_block_before"
+#: A package that is too large for the test extra; a block that names it is run where it is installed.
+_CCXT: Final = "ccxt"
 _STATUS: Final = "[status of the command above]"
 _TEST_SETTINGS: Final = "[pytest]\nasyncio_default_fixture_loop_scope = function\nfilterwarnings = error\n"
 _FUNCTION: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -83,6 +87,10 @@ def parse(document: Document) -> Iterable[Region]:
 
 def run_python(example: Example) -> str | None:
     """Run a block; what it prints is kept for an ``output`` block."""
+    if _CCXT in example.parsed and find_spec(_CCXT) is None:
+        # The namespace tells the output block that follows.
+        example.namespace[_PRINTED] = None
+        pytest.skip(f"needs the extra {_CCXT}, which CI installs")
     nodes = ast.walk(ast.parse(example.parsed))
     if any(isinstance(node, _FUNCTION) and node.name.startswith("test_") for node in nodes):
         return run_tests(example.parsed)
@@ -137,6 +145,9 @@ def compare_output(example: Example) -> str | None:
     """Compare a block with what the block before it printed."""
     if _PRINTED not in example.namespace:
         return "an output block comes after the python or sh block that prints it"
+    if example.namespace[_PRINTED] is None:
+        del example.namespace[_PRINTED]
+        pytest.skip(f"needs the extra {_CCXT}, which CI installs")
     return _difference("the block above", example.parsed, example.namespace.pop(_PRINTED))
 
 
