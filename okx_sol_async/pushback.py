@@ -50,6 +50,12 @@ class PushBack:
                 message = f"{name} must be a finite number {'from' if inclusive else 'above'} {least}, not {value!r}"
                 raise ConfigurationError(message)
 
+    def intervals(self, requests: int, period: float) -> tuple[float, float, float]:
+        """Return the first and the longest interval of the pace, and the one at which bursts are allowed again."""
+        even = period / requests
+        first = period / (requests - 1) if requests > 1 else even * self.step
+        return first, first * self.cap, even
+
 
 DEFAULT: Final = PushBack()
 
@@ -60,11 +66,11 @@ class Pace:
     __slots__ = (
         "_clean_since",
         "_even",
-        "_fastest",
         "_interval",
         "_limiter",
         "_period",
         "_policy",
+        "_slowest",
         "next_at",
         "paused_until",
     )
@@ -72,9 +78,7 @@ class Pace:
     def __init__(self, policy: PushBack, requests: int, period: float, now: float) -> None:
         self._policy = policy
         self._period = period
-        self._even = period / requests
-        self._fastest = period / (requests - 1) if requests > 1 else self._even * policy.step
-        self._interval = self._fastest
+        self._interval, self._slowest, self._even = policy.intervals(requests, period)
         self._limiter = AsyncLimiter(1, self._interval)
         self._clean_since = now
         #: Nothing leaves before.
@@ -85,7 +89,7 @@ class Pace:
     def refused(self, now: float) -> None:
         """Pause anew, and become slower; refusals within one period are one."""
         if now - self._clean_since >= self._period:
-            self._interval = min(self._interval * self._policy.step, self._fastest * self._policy.cap)
+            self._interval = min(self._interval * self._policy.step, self._slowest)
             self._clean_since = now
         self.paused_until = max(self.paused_until, now + self._policy.pause * self._period)
 

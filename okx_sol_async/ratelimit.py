@@ -41,7 +41,7 @@ SWEEP_EVERY: Final = 0.25
 #: So many buckets are looked at in one go, so that the event loop is never held up.
 SWEEP_SIZE: Final = 512
 #: Numbers calls in the order in which they come, over all buckets.
-_numbers: Final = itertools.count()
+NUMBERS: Final = itertools.count()
 # Two loops that want one bucket may run in two threads, and a third may be letting go of it. Whoever needs the lock of
 # a limiter too takes that first.
 _moving = threading.RLock()
@@ -322,7 +322,7 @@ class TokenBucket:
             bucket = self._on(loop)
             if bucket is not self:
                 return await bucket.acquire(deadline)
-        number = next(_numbers)
+        number = next(NUMBERS)
         # Whoever was given a slot and has not run yet goes first, so a newcomer stands behind them.
         if not self._waiting and not self._waking and self._pace is None:
             now = loop.time()
@@ -417,7 +417,7 @@ class TokenBucket:
         deadline: float | None,
         *,
         returning: bool = False,
-    ) -> _Lease:
+    ) -> Lease:
         if deadline is not None:
             self._refuse_hopeless(loop, number, deadline, returning=returning)
         while True:
@@ -818,7 +818,7 @@ class LocalLimiter:
                 key = self._known_as(key)
             bucket = self._buckets.get(key)
             if bucket is None:
-                bucket = self._keep(key, self._new_bucket(limit))
+                bucket = self._keep(key, self._new_bucket(key, limit))
             else:
                 self._buckets.move_to_end(key)
         if bucket.limit is not limit and bucket.limit != limit:
@@ -889,7 +889,7 @@ class LocalLimiter:
             key = tuple(key)
         return self._buckets.setdefault(key, bucket)
 
-    def _new_bucket(self, limit: RateLimit) -> TokenBucket:
+    def _new_bucket(self, key: Hashable, limit: RateLimit) -> TokenBucket:  # noqa: ARG002 - for buckets with a name
         lead = self._lead
         if lead != "adaptive":
             lead = min(lead, limit.seconds / 2)

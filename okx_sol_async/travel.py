@@ -75,10 +75,18 @@ class ShortestAnswer:
         self._mean = seconds if self._answers == 0 else self._mean + (seconds - self._mean) / 20
         self._answers += 1
 
+    def shortest(self) -> float:
+        """Return the shortest time, infinite if there was none."""
+        return min(self._now, self._before)
+
+    def spread(self) -> float:
+        """Return by how much answers take longer than the shortest, on average; 0 if there was none."""
+        return self._mean - self.shortest() if self._answers else 0.0
+
     def lead(self) -> float:
         """Return the seconds by which a slot may be free earlier."""
         if self._answers < WARM_UP:
             return 0.0
-        shortest = min(self._now, self._before)
+        shortest = self.shortest()
         guard = min(shortest / 2, max(LEAST_GUARD, self._mean - shortest))
         return max(shortest - guard, 0.0)
