@@ -335,10 +335,9 @@ class _Link:
 
     async def _reconnect(self) -> None:
         """Begin anew: another server may have the name of this one by now."""
-        if self._make_client is None:
-            return
-        client, self._client = self._client, self._make_client()
-        await _close(client)
+        # A cluster finds out by itself, and so does what a caller has lent.
+        if self._make_client is not None and isinstance(self._client, Redis):
+            await self._client.connection_pool.disconnect(inuse_connections=False)
 
     async def _close_at_the_end(self) -> AsyncGenerator[None, None]:
         try:

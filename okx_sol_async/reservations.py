@@ -143,7 +143,7 @@ class Ledger:
         return max(int(limit.requests * self._local_share + 1e-9), 1)
 
     async def reserve(
-        self, bucket: str, limit: RateLimit, given_back: Reservation | None, to_be_known: int
+        self, bucket: str, limit: RateLimit, given_back: Reservation | None, just_used: int
     ) -> Reservation:
         """Reserve the next slot.
 
@@ -151,7 +151,7 @@ class Ledger:
             bucket: its name.
             limit: what the exchange allows.
             given_back: a reservation of before that was not used.
-            to_be_known: a slot that is in use, unless the history was lost; 0 for none.
+            just_used: a slot that is known there unless the history was lost, `UNKNOWN`, or 0 for none.
 
         Raises:
             Unreachable: it could not be done.
@@ -167,7 +167,9 @@ class Ledger:
         elif given_back is not None:
             self.give_back(given_back)
         apart = limit.seconds / limit.requests / APART
-        wait, slot = await self._do(bucket, "reserve", limit.requests, _us(hold), _us(apart), back, to_be_known)
+        wait, slot = await self._do(bucket, "reserve", limit.requests, _us(hold), _us(apart), back, just_used)
+        # Other commands may be done by a server that is full.
+        self.outage.end()
         now = loop.time()
         self._trips.note(now - sent, now)
         return Reservation(bucket, slot, now + wait / 1e6, sent + wait / 1e6, hold, blind)
@@ -186,15 +188,15 @@ class Ledger:
             arguments += [_us(first), _us(longest), policy.step, _us(policy.clean_time), _us(even)]
         await self._do(bucket, "refused", *arguments)
 
-    async def look(self, bucket: str, given_back: Reservation | None) -> None:
-        """See whether the shared limit is there, and give back a slot that is not needed.
+    async def look(self, bucket: str, limit: RateLimit) -> None:
+        """See whether the shared limit is there again, and count there what this process has sent by itself.
 
         Raises:
             Unreachable: it is not.
 
         """
-        if given_back is not None or self.outage.lasts:
-            await self._do(bucket, "settle", 0 if given_back is None else given_back.slot, 0)
+        await self._do(bucket, "settle", UNKNOWN, _us(_window(limit)), 1)
+        self.outage.end()
 
     def give_back(self, reservation: Reservation) -> None:
         """Let others have a slot that is not needed."""
@@ -236,12 +238,10 @@ class Ledger:
 
     async def _do(self, bucket: str, *command: float | str) -> list[int]:
         try:
-            answer = await self._run(bucket, command)
+            return await self._run(bucket, command)
         except Unreachable as reason:
             self.outage.begin(reason)
             raise
-        self.outage.end()
-        return answer
 
 
 class SharedBucket(TokenBucket):
@@ -399,9 +399,11 @@ class SharedBucket(TokenBucket):
                 self._told_of_refusals = True
                 await self._ledger.refused(self._name, self.limit)
             if self._waiting:
-                found = await self._ledger.reserve(self._name, self.limit, given_back, self._to_be_known(loop.time()))
-            else:
-                await self._ledger.look(self._name, given_back)
+                found = await self._ledger.reserve(self._name, self.limit, given_back, self._just_used(loop.time()))
+            elif self._ledger.outage.lasts:
+                await self._ledger.look(self._name, self.limit)
+            elif given_back is not None:
+                self._ledger.give_back(given_back)
         except Unreachable:
             pass
         except OKXError as error:
@@ -423,10 +425,10 @@ class SharedBucket(TokenBucket):
             self._ledger.give_back(found)
         bucket._hand_over()
 
-    def _to_be_known(self, now: float) -> int:
-        """Return a slot that must be known where the slots are kept, 0 for none.
+    def _just_used(self, now: float) -> int:
+        """Return a slot that this process used a moment ago, 0 for none.
 
-        It is one of this process's that is in use for half a period more. If it is not known, the history is lost.
+        It is in use for half a period more, so if it is not known where the slots are kept, the history was lost.
         A slot that nobody ever had stands for calls that this process has sent by itself.
         """
         if now < self._alone_until:

@@ -5,6 +5,7 @@
 --
 -- ARGV[1] is what to do; what follows it stands where it is read.
 local SEEN, LOST, LAST, PAUSED, INTERVAL, NEXT, CLEAN, STEP, CLEAN_TIME, EVEN = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+local UNKNOWN = 1
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -42,6 +43,15 @@ local function drop(index)
   end
 end
 
+local function use(name, until_then)
+  while find(name) do
+    name = name + 1
+  end
+  names[#names + 1] = name
+  free_at[#free_at + 1] = until_then
+  return name
+end
+
 -- The pace becomes faster for each stretch of clean time, until bursts are allowed again.
 while bucket[INTERVAL] > 0 and now - bucket[CLEAN] >= bucket[CLEAN_TIME] do
   bucket[CLEAN] = bucket[CLEAN] + bucket[CLEAN_TIME]
@@ -54,19 +64,25 @@ end
 local answer = {}
 local todo = ARGV[1]
 if todo == 'reserve' then
-  -- requests, how long a slot is in use, how far apart those are that wait, a slot to give back (or 0), one that this
-  -- process reserved lately (or 0).
+  -- requests, how long a slot is in use, how far apart those are that wait, a slot to give back (or 0), and one that
+  -- this process has just used (or 0; or 1 for a call that it has sent by itself).
   local requests, hold, apart = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
   drop(find(tonumber(ARGV[5])))
-  local mine = tonumber(ARGV[6])
-  if mine > 0 and not find(mine) and now >= bucket[LOST] + hold then
-    -- The history is gone. Whatever it was, it does not matter any more when one window has passed.
-    bucket[LOST] = now
-    bucket[PAUSED] = math.max(bucket[PAUSED], now + hold)
+  local used = tonumber(ARGV[6])
+  if used == UNKNOWN or (used > UNKNOWN and not find(used)) then
+    use(used, now + hold)
+    if now >= bucket[LOST] + hold then
+      -- The history is gone. Whatever it was, it does not matter any more when one window has passed.
+      bucket[LOST] = now
+      bucket[PAUSED] = math.max(bucket[PAUSED], now + hold)
+    end
   end
   local at = now
   if #free_at >= requests then
-    local sorted = { unpack(free_at) }
+    local sorted = {}
+    for index = 1, #free_at do
+      sorted[index] = free_at[index]
+    end
     table.sort(sorted)
     at = sorted[#sorted - requests + 1]
   end
@@ -78,15 +94,9 @@ if todo == 'reserve' then
     -- So that whoever has just left asks again after the others, and all take turns.
     at = math.max(at, bucket[LAST] + apart)
   end
-  local name = math.ceil(at)
-  while find(name) do
-    name = name + 1
-  end
-  names[#names + 1] = name
-  free_at[#free_at + 1] = at + hold
   bucket[LAST] = at
   bucket[NEXT] = at + bucket[INTERVAL]
-  answer = { math.ceil(at - now), name }
+  answer = { math.ceil(at - now), use(math.ceil(at), at + hold) }
 elseif todo == 'settle' then
   -- a slot, in how long it is free, 0 for at once; whether to count it even if nothing is known of it (1) or not (0).
   local name, ahead = tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -96,8 +106,7 @@ elseif todo == 'settle' then
   elseif index then
     free_at[index] = now + ahead
   elseif ARGV[4] == '1' then
-    names[#names + 1] = name
-    free_at[#free_at + 1] = now + ahead
+    use(name, now + ahead)
   end
 elseif todo == 'refused' then
   -- the pause, the period within which refusals are one; then the pace if there is one: its first and its longest

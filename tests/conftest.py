@@ -4,6 +4,7 @@ import pytest
 
 from okx_sol_async import Session
 from okx_sol_async.emulator import Emulator
+from tests.valkey import Valkey, valkey
 
 
 @pytest.fixture(autouse=True)
@@ -28,3 +29,18 @@ async def _session(exchange: Emulator) -> AsyncIterator[Session]:
 def _background_exchange() -> Iterator[Emulator]:
     with Emulator() as exchange:
         yield exchange
+
+
+@pytest.fixture(name="running_valkey", scope="session")
+def _running_valkey() -> Iterator[Valkey]:
+    with valkey() as server:
+        yield server
+
+
+@pytest.fixture(name="valkey_server")
+def _valkey_server(running_valkey: Valkey) -> Valkey:
+    """Offer a server that knows nothing."""
+    with running_valkey.client as client:
+        client.flushall()
+        client.script_flush()
+    return running_valkey

@@ -7,7 +7,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tests.benchmarks import burst, cpu, imports, limits, memory, pictures, pushback, pushback_tcp, users
+from tests.benchmarks import burst, cpu, imports, limits, machines, memory, pictures, pushback, pushback_tcp, users
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +23,7 @@ BENCHMARKS: Mapping[str, Callable[[], Iterator[Line]]] = {
     "pushback": pushback.run,
     "pushback-tcp": pushback_tcp.run,
     "users": users.run,
+    "machines": machines.run,
     "pictures": pictures.run,
 }
 #: It writes into docs/images, so it runs only when it is named.

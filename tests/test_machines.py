@@ -1,0 +1,537 @@
+"""Several processes and machines that share a limit through a server, and what becomes of it when that fails."""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis.asyncio
+from redis.asyncio.sentinel import Sentinel
+
+from okx_sol_async import (
+    Bucket,
+    BucketKey,
+    ConfigurationError,
+    Credentials,
+    OKXError,
+    RateLimit,
+    Scope,
+    Timeout,
+    TransportError,
+    reservations,
+)
+from okx_sol_async.emulator import Emulator
+from okx_sol_async.redis import RedisLimiter
+from tests.valkey import Valkey, free_port, valkey
+
+ROOT = Path(__file__).parents[1]
+THREE = RateLimit(3, 0.2, Scope.USER)
+#: Seconds until a test gives up on what ought to happen.
+PATIENCE = 10.0
+
+
+def key(owner: str | None) -> BucketKey:
+    return BucketKey("https://openapi.okx.com", demo=False, owner=owner, method="GET", path="/api/v5/x")
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def take(bucket: Bucket, times: list[float]) -> None:
+    lease = await bucket.acquire(None)
+    times.append(now())
+    lease.answered()
+
+
+def most_within(times: list[float], seconds: float) -> int:
+    times = sorted(times)
+    return max(sum(first <= at < first + seconds for at in times) for first in times)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    began = now()
+    while not condition():
+        assert now() - began < PATIENCE
+        await asyncio.sleep(0.02)
+
+
+@pytest.fixture(name="server")
+def _server() -> Iterator[Valkey]:
+    """Offer a server that may be ill-treated."""
+    with valkey() as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a server that is away be tried more often."""
+    monkeypatch.setattr(reservations, "TRY_EVERY", 0.25)
+
+
+@pytest.fixture(name="machines")
+async def _machines(server: Valkey) -> AsyncIterator[list[RedisLimiter]]:
+    async with RedisLimiter.from_url(server.url) as one, RedisLimiter.from_url(server.url) as two:
+        yield [one, two]
+
+
+# Processes.
+
+
+@contextlib.contextmanager
+def processes(exchange: Emulator, server: Valkey, skews: list[float]) -> Iterator[list[subprocess.Popen[bytes]]]:
+    key = exchange.credentials
+    where = [exchange.url, server.url, key.api_key, key.secret_key, key.passphrase]
+    running = [
+        subprocess.Popen([sys.executable, "-m", "tests.caller", str(skew), *where], cwd=ROOT)  # noqa: S603 - our own
+        for skew in skews
+    ]
+    try:
+        yield running
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+
+
+async def calls(exchange: Emulator, more: int) -> None:
+    """Wait for so many calls."""
+    there = exchange.tally().received
+    await until(lambda: exchange.tally().received >= there + more)
+
+
+async def test_four_processes_keep_one_limit(valkey_server: Valkey) -> None:
+    """Whatever their clocks say, whoever is killed or begins anew, and when the server forgets its script."""
+    async with Emulator(latency=0.01, jitter=0.02, seed=1) as exchange:
+        with processes(exchange, valkey_server, [0.0, 0.3, -0.3, 3600.0]) as running:
+            await calls(exchange, 8)
+            running[0].kill()
+            await calls(exchange, 4)
+            with valkey_server.client as client:
+                client.script_flush()
+            await calls(exchange, 4)
+            with processes(exchange, valkey_server, [0.0]):
+                await calls(exchange, 8)
+        tally = exchange.tally()
+
+        assert (0, 0) == (tally.refused, tally.rejected)
+        assert exchange.most_within(1.0) <= 6
+
+
+# Two machines in one process.
+
+
+async def test_two_machines_share_a_limit_and_take_turns(machines: list[RedisLimiter]) -> None:
+    """Neither books ahead of the other, however many wait in it."""
+    times: list[list[float]] = [[], []]
+    tasks = [
+        asyncio.create_task(take(machine.bucket(key("user:a"), THREE), mine))
+        for machine, mine, count in zip(machines, times, (40, 4), strict=True)
+        for _ in range(count)
+    ]
+    await until(lambda: len(times[1]) == 4)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert most_within(times[0] + times[1], THREE.seconds) <= 3
+    assert len(times[0]) <= 8
+
+
+async def test_a_refusal_slows_all_machines_down(machines: list[RedisLimiter]) -> None:
+    """Nothing leaves anywhere for a period, and then one by one."""
+    one, two = (machine.bucket(key("user:a"), THREE) for machine in machines)
+    await take(two, [])
+    lease = await one.acquire(None)
+    lease.refused()
+    # It has told the server when its own next call waits.
+    await asyncio.sleep(0.05)
+    refused_at = now()
+    times: list[float] = []
+    await asyncio.gather(*(take(two, times) for _ in range(3)))
+
+    assert times[0] - refused_at > THREE.seconds - 0.05 - 0.02
+    assert times[2] - times[1] > THREE.seconds / 2 / 2
+
+
+async def test_keys_tell_nothing_and_go_by_themselves(valkey_server: Valkey) -> None:
+    """Neither a key nor a label is on the server, and nothing stays there."""
+    credentials = Credentials("a-key-of-somebody", "s" * 16, "p", "a label")
+    async with RedisLimiter.from_url(valkey_server.url, prefix="desk") as limiter:
+        for owner in (credentials.owner, Credentials("a-key-of-somebody", "s", "p").owner, None):
+            await take(limiter.bucket(key(owner), THREE), [])
+    with valkey_server.client as client:
+        names = client.keys()
+        kept = [(name, client.get(name)) for name in names]
+
+        assert 3 == len(kept)
+        assert all(name.startswith(b"desk:{") and name.endswith(b"}") for name in names)
+        assert not any(
+            secret in bytes(part or b"") for pair in kept for part in pair for secret in (b"somebody", b"label")
+        )
+        assert all(0 < client.pttl(name) <= 2000 for name in names)
+
+
+async def test_limits_by_ip_address_are_shared_by_those_who_share_it(valkey_server: Valkey) -> None:
+    """`egress` tells them apart; a user is the same everywhere."""
+    async with (
+        RedisLimiter.from_url(valkey_server.url, egress="office") as one,
+        RedisLimiter.from_url(valkey_server.url, egress="cloud") as two,
+    ):
+        assert one._name(key(None)) != two._name(key(None))
+        assert one._name(key("user:a")) == two._name(key("user:a"))
+        assert one._name(key("user:a")) != one._name(key("user:b"))
+
+
+async def test_a_slot_that_came_too_late_is_given_back(
+    machines: list[RedisLimiter], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A process that was held up does not send into the window of others."""
+    bucket = machines[0].bucket(key("user:a"), THREE)
+    times: list[float] = []
+    await asyncio.gather(*(take(bucket, times) for _ in range(3)))
+    late = asyncio.create_task(take(bucket, times))
+    await asyncio.sleep(0.05)
+    # Nothing runs in this process for longer than its slot would have taken to come.
+    time.sleep(0.4)  # noqa: ASYNC251 - that is the point
+    held_up_until = now()
+    others: list[float] = []
+    await asyncio.gather(*(take(machines[1].bucket(key("user:a"), THREE), others) for _ in range(4)), late)
+
+    assert most_within([*times[3:], *others], THREE.seconds) <= 3
+    assert times[3] > held_up_until
+
+
+# Failures.
+
+
+class Log:
+    """What was said of the shared limit."""
+
+    def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.INFO, logger="okx_sol_async")
+        self._caplog = caplog
+
+    @property
+    def levels(self) -> list[str]:
+        return [record.levelname for record in self._caplog.records if "shared rate limit" in record.getMessage()]
+
+
+@pytest.fixture(name="log")
+def _log(caplog: pytest.LogCaptureFixture) -> Log:
+    return Log(caplog)
+
+
+def fail_by_kill(server: Valkey) -> Callable[[], object]:
+    server.kill()
+    return server.start
+
+
+def fail_by_freezing(server: Valkey) -> Callable[[], object]:
+    server.freeze()
+    return server.thaw
+
+
+def fail_by_being_full(server: Valkey) -> Callable[[], object]:
+    client = server.client
+    client.config_set("maxmemory", 1)
+
+    def mend() -> None:
+        client.config_set("maxmemory", 0)
+        client.close()
+
+    return mend
+
+
+def fail_by_being_a_replica(server: Valkey) -> Callable[[], object]:
+    client = server.client
+    client.replicaof("127.0.0.1", free_port())
+
+    def mend() -> None:
+        client.replicaof("NO", "ONE")
+        client.close()
+
+    return mend
+
+
+def fail_by_password(server: Valkey) -> Callable[[], object]:
+    client = server.client
+    client.config_set("requirepass", "secret")
+    with server.client as other:
+        # Those who are connected stay so.
+        client.client_kill_filter(_type="normal", skipme=True)
+        del other
+
+    def mend() -> None:
+        client.config_set("requirepass", "")
+        client.close()
+
+    return mend
+
+
+FAILURES = [fail_by_kill, fail_by_freezing, fail_by_being_full, fail_by_being_a_replica, fail_by_password]
+
+
+@pytest.mark.parametrize("fail", FAILURES)
+async def test_calls_go_on_while_the_server_is_away(
+    server: Valkey, machines: list[RedisLimiter], log: Log, fail: Callable[[Valkey], Callable[[], object]]
+) -> None:
+    """Each process spends one request a period by itself, says so once, and finds back by itself."""
+    buckets = [machine.bucket(key("user:a"), THREE) for machine in machines]
+    for bucket in buckets:
+        await take(bucket, [])
+    mend = fail(server)
+    times: list[float] = []
+    await asyncio.gather(*(take(bucket, times) for bucket in buckets for _ in range(4)))
+
+    assert most_within(times, THREE.seconds) <= 2
+    assert ["WARNING"] * 2 == log.levels
+    assert "the server is away" in repr(machines[0])
+
+    mend()
+    began = now()
+    while log.levels.count("INFO") < 2:
+        assert now() - began < PATIENCE
+        for bucket in buckets:
+            await take(bucket, [])
+    times.clear()
+    await asyncio.gather(*(take(bucket, times) for bucket in buckets for _ in range(6)))
+
+    assert most_within(times, THREE.seconds) <= 3
+    assert max(times) - min(times) < 6 * THREE.seconds
+    assert ["WARNING", "WARNING", "INFO", "INFO"] == log.levels
+
+
+async def test_calls_fail_while_the_server_is_away_if_they_are_to(server: Valkey, log: Log) -> None:
+    """`on_failure="raise"` says what to do, to all who wait and at once, and finds back by itself."""
+    async with RedisLimiter.from_url(server.url, on_failure="raise") as limiter:
+        bucket = limiter.bucket(key("user:a"), THREE)
+        await take(bucket, [])
+        server.kill()
+        outcomes = await asyncio.gather(*(bucket.acquire(None) for _ in range(20)), return_exceptions=True)
+
+        assert all(type(outcome) is TransportError and "nothing was sent" in str(outcome) for outcome in outcomes)
+
+        with pytest.raises(TransportError, match="on_failure"):
+            await bucket.acquire(None)
+
+        assert 0 == bucket.queue
+
+        server.start()
+        await asyncio.sleep(reservations.TRY_EVERY)
+        await take(bucket, [])
+
+        assert ["WARNING", "INFO"] == log.levels
+
+
+async def test_history_that_was_lost_is_waited_for(server: Valkey, machines: list[RedisLimiter]) -> None:
+    """After `FLUSHALL` no window holds more calls than the limit, because whoever sent in it knows."""
+    times: list[float] = []
+    buckets = [machine.bucket(key("user:a"), THREE) for machine in machines]
+    tasks = [asyncio.create_task(take(bucket, times)) for bucket in buckets for _ in range(12)]
+    with server.client as client:
+        for count in (5, 8, 14):
+            await until(lambda count=count: len(times) >= count)
+            client.flushall()
+    await asyncio.gather(*tasks)
+
+    assert most_within(times, THREE.seconds) <= 3
+
+
+async def test_max_wait_holds_while_the_server_does_not_answer(server: Valkey) -> None:
+    """A call gives up when its time is over, whatever it waits for."""
+    async with RedisLimiter.from_url(server.url, timeout=5) as limiter:
+        bucket = limiter.bucket(key("user:a"), THREE)
+        await take(bucket, [])
+        server.freeze()
+        began = now()
+
+        with pytest.raises(Timeout):
+            await bucket.acquire(began + 0.2)
+
+        assert now() - began < 2
+        server.thaw()
+
+
+async def test_a_password_is_never_told(valkey_server: Valkey, log: Log, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither in a message, nor in the log, nor in a repr."""
+    with pytest.raises(ConfigurationError) as refused:
+        RedisLimiter.from_url("redis://user:hunter2@host:hunter2/0")
+    async with RedisLimiter.from_url(valkey_server.url.replace("//", "//user:hunter2@"), on_failure="raise") as limiter:
+        with pytest.raises(OKXError) as failed:
+            await limiter.bucket(key("user:a"), THREE).acquire(None)
+        told = [str(refused.value), str(failed.value), repr(limiter), caplog.text]
+
+    assert ["WARNING"] == log.levels
+    assert not any("hunter2" in text for text in told)
+
+
+# Servers of other kinds.
+
+
+async def test_a_cluster(caplog: pytest.LogCaptureFixture) -> None:
+    """All of a bucket is on one node, so a cluster works as a single server does."""
+    with valkey("--cluster-enabled", "yes") as server:
+        with server.client as client:
+            client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+            began = time.monotonic()
+            while b"cluster_state:ok" not in bytes(client.execute_command("CLUSTER", "INFO", NEVER_DECODE=True)):
+                assert time.monotonic() - began < PATIENCE
+                await asyncio.sleep(0.05)
+        times: list[float] = []
+        async with RedisLimiter.from_url(server.url, cluster=True) as limiter:
+            users = [limiter.bucket(key(f"user:{number}"), THREE) for number in range(20)]
+            await asyncio.gather(*(take(bucket, times) for bucket in users))
+            times.clear()
+            await asyncio.gather(*(take(users[0], times) for _ in range(5)))
+
+    assert most_within(times, THREE.seconds) <= 3
+    assert not caplog.records
+
+
+async def test_a_master_that_a_sentinel_names(log: Log) -> None:
+    """After a failover calls go on at the new master."""
+    with (
+        valkey("--repl-diskless-sync-delay", "0") as one,
+        valkey("--replicaof", "127.0.0.1", str(one.port)) as two,
+        sentinel(one) as watcher,
+    ):
+        with two.client as client:
+            await until(lambda: client.info("replication")["master_link_status"] == "up")
+        sentinels = Sentinel([("127.0.0.1", watcher)], socket_timeout=1)
+        limiter = RedisLimiter(sentinels.master_for("desk", socket_timeout=1))
+        async with contextlib.aclosing(limiter):
+            bucket = limiter.bucket(key("user:a"), THREE)
+            await take(bucket, [])
+            one.kill()
+            times: list[float] = []
+            began = now()
+            while log.levels != ["WARNING", "INFO"]:
+                await take(bucket, times)
+                assert now() - began < PATIENCE
+        await limiter._client.aclose()
+        for known in sentinels.sentinels:
+            await known.aclose()
+
+    assert most_within(times, THREE.seconds) <= 3
+
+
+@contextlib.contextmanager
+def sentinel(master: Valkey) -> Iterator[int]:
+    """Run a Sentinel that is by itself, so that it decides quickly, and yield its port."""
+    watcher = Valkey()
+    settings = Path(watcher._folder.name, "sentinel.conf")
+    settings.write_text(
+        f"port {watcher.port}\n"
+        f"sentinel monitor desk 127.0.0.1 {master.port} 1\n"
+        "sentinel down-after-milliseconds desk 300\n"
+        "sentinel failover-timeout desk 2000\n"
+    )
+    watcher.start(str(settings), "--sentinel")
+    try:
+        yield watcher.port
+    finally:
+        watcher.close()
+
+
+# Clients and event loops.
+
+
+async def test_a_borrowed_client_is_not_closed(valkey_server: Valkey) -> None:
+    """It belongs to whoever made it."""
+    async with redis.asyncio.Redis.from_url(valkey_server.url) as client:
+        async with RedisLimiter(client) as limiter:
+            await take(limiter.bucket(key("user:a"), THREE), [])
+
+        assert await client.ping()
+
+
+async def test_a_closed_limiter_says_so(valkey_server: Valkey) -> None:
+    """To those who wait, and to those who come later; closing again does nothing."""
+    limiter = RedisLimiter.from_url(valkey_server.url)
+    bucket = limiter.bucket(key("user:a"), THREE)
+    await take(bucket, [])
+    await limiter.aclose()
+    await limiter.aclose()
+
+    with pytest.raises(ConfigurationError, match="closed"):
+        await bucket.acquire(None)
+
+
+def test_an_event_loop_that_ends_closes_the_connections(valkey_server: Valkey) -> None:
+    """Also if nobody closed the limiter, and without a warning."""
+    limiter = RedisLimiter.from_url(valkey_server.url)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            asyncio.run(take(limiter.bucket(key("user:a"), THREE), []))
+        gc.collect()
+
+    assert not warned
+    with valkey_server.client as client:
+        assert 1 == len(client.client_list())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        ({"margin": -0.1}, "margin"),
+        ({"margin": "0"}, "margin"),
+        ({"local_share": 0}, "local_share"),
+        ({"local_share": 1.1}, "local_share"),
+        ({"timeout": 0}, "timeout"),
+        ({"timeout": float("inf")}, "timeout"),
+        ({"on_failure": "wait"}, "on_failure"),
+    ],
+)
+def test_a_limiter_checks_what_it_is_given(arguments: dict[str, object], field: str) -> None:
+    """A setting that means nothing is refused by its name."""
+    with pytest.raises(ConfigurationError, match=f"{field} must"):
+        RedisLimiter.from_url("redis://localhost", **arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("url", ["", "localhost", "http://localhost"])
+def test_a_url_is_checked(url: str) -> None:
+    """It is refused before anything is sent."""
+    with pytest.raises(ConfigurationError, match="redis://"):
+        RedisLimiter.from_url(url)
+
+
+def test_a_client_is_checked() -> None:
+    """A client of the blocking kind would stop the event loop."""
+    with redis.Redis() as client, pytest.raises(ConfigurationError, match="client must"):
+        RedisLimiter(client)  # type: ignore[arg-type]
+
+
+def test_tls_is_a_matter_of_the_url() -> None:
+    """`rediss://` checks certificates and names, by what the URL says besides."""
+    limiter = RedisLimiter.from_url("rediss://localhost?ssl_ca_certs=ca.pem")
+    pool = limiter._client.connection_pool
+
+    assert issubclass(pool.connection_class, redis.asyncio.SSLConnection)
+    assert "ca.pem" == pool.connection_kwargs["ssl_ca_certs"]
+    assert "ssl_cert_reqs" not in pool.connection_kwargs
+
+
+def test_without_redis_it_says_what_to_install() -> None:
+    """The module can be imported, and what needs the package names the extra."""
+    script = """
+import sys
+sys.modules["redis"] = sys.modules["redis.asyncio"] = None
+from okx_sol_async import ConfigurationError
+from okx_sol_async.redis import RedisLimiter
+try:
+    RedisLimiter.from_url("redis://localhost")
+except ConfigurationError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)  # noqa: S603 - ours
+
+    assert "pip install 'okx-sol-async[redis]'" in done.stdout
