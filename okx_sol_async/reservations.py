@@ -364,7 +364,7 @@ class SharedBucket(TokenBucket):
         return reservation.at
 
     def _is_late(self, reservation: Reservation, now: float) -> bool:
-        return self._given_back < GIVEN_BACK and now > reservation.at and self._ledger.is_late(reservation, now)
+        return self._given_back < GIVEN_BACK and now >= reservation.at and self._ledger.is_late(reservation, now)
 
     def _next_alone(self, now: float, pace: Pace | None) -> float | None:
         """Return when the head of the queue may go while the shared limit is away."""

@@ -1,7 +1,6 @@
-"""A process that calls without pause, for the tests of several machines: `python -m tests.caller`."""
+"""A process that calls without pause, for the tests of several machines."""
 
 import asyncio
-import sys
 import time
 
 from okx_sol_async import Credentials, Session, SolStaking
@@ -36,9 +35,9 @@ class SkewedLoop(asyncio.SelectorEventLoop):
         return super().time() + self.skew
 
 
-if __name__ == "__main__":
-    skew = float(sys.argv[1])
+def call_without_pause(skew: float, *where: str) -> None:
+    """Call from a machine whose clocks are so many seconds ahead."""
     real = time.time
     time.time = lambda: real() + skew
     with asyncio.Runner(loop_factory=lambda: SkewedLoop(skew)) as runner:
-        runner.run(main(*sys.argv[2:]))
+        runner.run(main(*where))

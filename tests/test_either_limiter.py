@@ -13,11 +13,8 @@ from okx_sol_async import (
     LocalLimiter,
     RateLimit,
     Scope,
-    Session,
-    SolStaking,
     Timeout,
 )
-from okx_sol_async.emulator import Emulator
 from okx_sol_async.redis import RedisLimiter
 from okx_sol_async.travel import SHORTEST_TRAVEL
 from tests.valkey import Valkey
@@ -236,16 +233,3 @@ async def test_idle_buckets_go(limiter: LocalLimiter) -> None:
     await asyncio.sleep(THREE.seconds + 0.6)
 
     assert 0 == len(limiter)
-
-
-async def test_a_session_keeps_the_limit(limiter: LocalLimiter) -> None:
-    """Over a socket, with answers that take their time, nothing is refused."""
-    async with (
-        Emulator(latency=0.01, jitter=0.02, seed=1) as exchange,
-        Session(base_url=exchange.url, limiter=limiter) as session,
-    ):
-        staking = SolStaking(exchange.credentials, session)
-        await asyncio.gather(*(staking.balance() for _ in range(8)))
-
-        assert (8, 0) == (exchange.tally().accepted, exchange.tally().refused)
-        assert 6 == exchange.most_within(1.0)

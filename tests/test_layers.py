@@ -14,7 +14,7 @@ ROWS = (
     {"errors"},
     {"arguments", "signing", "wire", "pushback", "travel", "telemetry", "clock", "retries"},
     {"ratelimit"},
-    {"endpoints"},
+    {"endpoints", "reservations"},
     {"call"},
     {"session", "redis"},
     {"history", "outcomes", "users", "watching"},
@@ -44,7 +44,7 @@ for _package, _rows in INNER_ROWS.items():
     LEVEL |= {f"{_package}.{module}": (_level, inner) for inner, row in enumerate(_rows) for module in row}
     LEVEL[_package] = LEVEL.pop(f"{_package}.__init__")
 # What makes the command line and the test fixture must not reach everybody who imports the package.
-EXTRAS = {"cli", "redis", "pytest_plugin", "emulator"}
+EXTRAS = {"cli", "redis", "reservations", "pytest_plugin", "emulator"}
 
 
 def name_of(path: Path) -> str:
