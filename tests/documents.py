@@ -35,6 +35,7 @@ from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.markdown.lexers import FencedCodeBlockLexer
 
 from okx_sol_async.emulator import Emulator
+from tests.valkey import valkey
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -59,8 +60,8 @@ _AUTODOC: Final = re.compile(r"\.\. auto[a-z]+:: \S+|   :[a-z-]+:.*|")
 
 @pytest.fixture(scope="module")
 def document_environment() -> Iterator[None]:
-    """Serve a local exchange for the length of one document, and name it in the environment as OKX is named."""
-    with Emulator() as exchange, pytest.MonkeyPatch.context() as environment:
+    """Serve a local exchange and a Valkey for the length of one document, and name them in the environment."""
+    with Emulator() as exchange, valkey() as server, pytest.MonkeyPatch.context() as environment:
         for variable in ("OKX_REGION", "OKX_DEMO", "FORCE_COLOR", "PYTEST_ADDOPTS"):
             environment.delenv(variable, raising=False)
         for variable, value in {
@@ -69,6 +70,7 @@ def document_environment() -> Iterator[None]:
             "OKX_PASSPHRASE": exchange.credentials.passphrase,
             "OKX_USER_ID": exchange.user.uid,
             "OKX_BASE_URL": exchange.url,
+            "REDIS_URL": server.url,
             "COLUMNS": "80",
             "NO_COLOR": "1",
         }.items():

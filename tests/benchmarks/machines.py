@@ -1,7 +1,8 @@
 """Four processes that share one user's limit through Valkey: ours beside limits and ratelimit-io.
 
 Each process has 20 tasks that call without pause, over TCP, an exchange with a sliding log and 20 to 40 ms each way.
-After a while one of them is killed. A call of theirs that is refused is lost; ours is sent again.
+Refusals are counted from the first call on, and the rest when all have begun, because connecting is not calling.
+At last one process is killed. A call of theirs that is refused is lost; ours is sent again.
 Then 10,000 users, each with few calls: what one server and one processor do at most. The exchange is left out there.
 """
 
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
 
 PROCESSES: Final = 4
 TASKS: Final = 20
-#: Seconds of calls before one process is killed, and after that.
-MEASURED: Final = 20.0
+#: Seconds in which all begin, of calls that are measured, and after one process was killed.
+BEGINNING: Final = 5.0
+MEASURED: Final = 40.0
 AFTERWARDS: Final = 8.0
 #: Of six a second.
 GOAL_SHARE: Final = 0.93
@@ -92,26 +94,44 @@ def _measure(name: str) -> Outcome:
     with valkey() as server, Emulator(window="sliding", latency=0.02, jitter=0.02, seed=1) as exchange:
         key = exchange.credentials
         place = Place(exchange.url, server.url, key.api_key, key.secret_key, key.passphrase)
-        with _counting(server) as operations:
-            processes = _Processes(saturate, PROCESSES, MEASURED + AFTERWARDS, name, place, TASKS)
+        with _counting(server) as asked:
+            processes = _Processes(saturate, PROCESSES, BEGINNING + MEASURED + AFTERWARDS, name, place, TASKS)
+            time.sleep(BEGINNING)
+            before = _Seen.of(exchange, asked, processes)
             time.sleep(MEASURED)
-            tally, arrivals, counts = exchange.tally(), exchange.arrivals(), [*processes.answered]
-            asked = len(operations)
+            seen = _Seen.of(exchange, asked, processes)
             processes.kill(0)
             killed_at = time.monotonic()
             processes.join()
+        calls, accepted = seen.calls - before.calls, seen.accepted - before.accepted
+        answered = [now - then for now, then in zip(seen.answered, before.answered, strict=True)]
         later = [at - killed_at for at in exchange.arrivals() if at > killed_at]
-        survivors = sum([*processes.answered][1:])
         return Outcome(
-            tally.received,
-            tally.refused,
-            tally.accepted / (arrivals[-1] - arrivals[0]) / REQUESTS,
+            exchange.tally().received,
+            exchange.tally().refused,
+            accepted / (seen.at - before.at) / REQUESTS,
             exchange.most_within(1.0),
-            asked / tally.received,
-            min(counts) / max(counts),
-            sum(processes.spent) / survivors,
-            _made_up_after(later, tally.accepted / MEASURED),
+            (seen.operations - before.operations) / calls,
+            min(answered) / max(answered),
+            sum(processes.spent) / sum(processes.answered[1:]),
+            _made_up_after(later, accepted / MEASURED),
         )
+
+
+@attrs.frozen
+class _Seen:
+    """What there was at a moment."""
+
+    at: float
+    calls: int
+    accepted: int
+    operations: int
+    answered: list[int]
+
+    @classmethod
+    def of(cls, exchange: Emulator, asked: list[str], processes: _Processes) -> _Seen:
+        tally = exchange.tally()
+        return cls(time.monotonic(), tally.received, tally.accepted, len(asked), [*processes.answered])
 
 
 def _made_up_after(later: Sequence[float], rate: float) -> float:
