@@ -62,6 +62,8 @@ class Reservation:
     hold: float
     #: Whether nothing was known of how long calls take when it was reserved.
     blind: bool
+    #: Whether more than half of the slots are in use with it. Else nobody has reserved ahead, and being late is harmless.
+    crowded: bool
 
 
 @attrs.define
@@ -167,12 +169,13 @@ class Ledger:
         elif given_back is not None:
             self.give_back(given_back)
         apart = limit.seconds / limit.requests / APART
-        wait, slot = await self._do(bucket, "reserve", limit.requests, _us(hold), _us(apart), back, just_used)
+        wait, slot, in_use = await self._do(bucket, "reserve", limit.requests, _us(hold), _us(apart), back, just_used)
         # Other commands may be done by a server that is full.
         self.outage.end()
         now = loop.time()
         self._trips.note(now - sent, now)
-        return Reservation(bucket, slot, now + wait / 1e6, sent + wait / 1e6, hold, blind)
+        crowded = 2 * in_use > limit.requests
+        return Reservation(bucket, slot, now + wait / 1e6, sent + wait / 1e6, hold, blind, crowded)
 
     async def refused(self, bucket: str, limit: RateLimit) -> None:
         """Tell everybody of a refusal: what a bucket does then, all do together.
@@ -221,7 +224,7 @@ class Ledger:
 
     def is_late(self, reservation: Reservation, now: float) -> bool:
         """Tell whether a call that leaves now would leave so late that the margin may not cover it."""
-        return now - reservation.since - self._trips.shortest() > self._margin / 2
+        return reservation.crowded and now - reservation.since - self._trips.shortest() > self._margin / 2
 
     def _tell(self, bucket: str, *command: float | str) -> None:
         if self.outage.lasts or not _in_a_loop():

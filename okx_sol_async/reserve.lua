@@ -96,7 +96,7 @@ if todo == 'reserve' then
   end
   bucket[LAST] = at
   bucket[NEXT] = at + bucket[INTERVAL]
-  answer = { math.ceil(at - now), use(math.ceil(at), at + hold) }
+  answer = { math.ceil(at - now), use(math.ceil(at), at + hold), #names }
 elseif todo == 'settle' then
   -- a slot, in how long it is free, 0 for at once; whether to count it even if nothing is known of it (1) or not (0).
   local name, ahead = tonumber(ARGV[2]), tonumber(ARGV[3])

@@ -11,7 +11,7 @@ async def main(exchange: str, redis: str, api_key: str, secret_key: str, passphr
     """Call with five tasks until somebody ends the process."""
     staking_key = Credentials(api_key, secret_key, passphrase, "one user")
     async with (
-        RedisLimiter.from_url(redis) as limiter,
+        RedisLimiter.from_url(redis, timeout=5) as limiter,
         Session(base_url=exchange, limiter=limiter) as session,
         asyncio.TaskGroup() as group,
     ):

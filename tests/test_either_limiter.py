@@ -43,7 +43,7 @@ async def take(bucket: Bucket, log: list[tuple[object, float]], name: object, *,
 def _make_limiter(request: pytest.FixtureRequest, valkey_server: Valkey) -> Callable[[], LocalLimiter]:
     if request.param == "local":
         return LocalLimiter
-    return lambda: RedisLimiter.from_url(valkey_server.url)
+    return lambda: RedisLimiter.from_url(valkey_server.url, timeout=5)
 
 
 @pytest.fixture(name="limiter")

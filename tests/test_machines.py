@@ -81,7 +81,10 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(name="machines")
 async def _machines(server: Valkey) -> AsyncIterator[list[RedisLimiter]]:
-    async with RedisLimiter.from_url(server.url) as one, RedisLimiter.from_url(server.url) as two:
+    async with (
+        RedisLimiter.from_url(server.url, timeout=1) as one,
+        RedisLimiter.from_url(server.url, timeout=1) as two,
+    ):
         yield [one, two]
 
 
@@ -393,7 +396,7 @@ async def test_a_cluster(caplog: pytest.LogCaptureFixture) -> None:
                 assert time.monotonic() - began < PATIENCE
                 await asyncio.sleep(0.05)
         times: list[float] = []
-        async with RedisLimiter.from_url(server.url, cluster=True) as limiter:
+        async with RedisLimiter.from_url(server.url, cluster=True, timeout=5) as limiter:
             users = [limiter.bucket(key(f"user:{number}"), THREE) for number in range(20)]
             await asyncio.gather(*(take(bucket, times) for bucket in users))
             times.clear()

@@ -40,7 +40,7 @@ class Script:
 
     def reserve(self, *, back: int = 0, used: int = 0, requests: int = 6) -> tuple[int, int]:
         """Return when the slot is, and its name."""
-        wait, name = self.run("reserve", requests, HOLD, APART, back, used)
+        wait, name, _ = self.run("reserve", requests, HOLD, APART, back, used)
         return self.now + wait, name
 
     def run(self, *command: object) -> list[int]:
@@ -194,6 +194,7 @@ class Book:
     wait: float = 0.0
     takes: float = 0.001
     fails: bool = False
+    in_use: int = 6
     commands: list[tuple[float | str, ...]] = attrs.field(factory=list)
 
     async def __call__(self, bucket: str, command: tuple[float | str, ...]) -> list[int]:
@@ -203,7 +204,7 @@ class Book:
         if self.fails:
             reason = "it is gone"
             raise Unreachable(reason)
-        return [round(wait * 1e6), len(self.commands)] if command[0] == "reserve" else []
+        return [round(wait * 1e6), len(self.commands), self.in_use] if command[0] == "reserve" else []
 
     def named(self, name: str) -> list[tuple[float | str, ...]]:
         return [command for command in self.commands if command[0] == name]
@@ -352,6 +353,12 @@ async def test_an_answer_from_the_server_that_came_late_is_not_used() -> None:
     await bucket.acquire()
 
     assert 3 == len(book.named("reserve"))
+
+    book.commands.clear()
+    book.in_use = 3
+    await bucket.acquire()
+
+    assert 1 == len(book.named("reserve"))
 
 
 @virtual
