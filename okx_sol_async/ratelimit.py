@@ -875,14 +875,14 @@ class LocalLimiter:
         return found
 
     def _known_as(self, key: Hashable) -> Hashable:
-        if _is_bucket_key(key):
+        if is_bucket_key(key):
             origin, demo, owner, method, path = key
             if owner is not None and owner in self._owners:
                 return origin, demo, self._owner(owner), method, path
         return key
 
     def _keep(self, key: Hashable, bucket: TokenBucket) -> TokenBucket:
-        if _is_bucket_key(key):
+        if is_bucket_key(key):
             origin, demo, _, method, path = key
             self._routes.add((origin, demo, method, path))
             # The garbage collector looks at objects of any class but this.
@@ -958,7 +958,7 @@ class LocalLimiter:
             return kept
 
 
-def _is_bucket_key(key: Hashable) -> TypeGuard[tuple[str, bool, str | None, str, str]]:
+def is_bucket_key(key: Hashable) -> TypeGuard[tuple[str, bool, str | None, str, str]]:
     """Tell whether it is a `BucketKey`, or the plain tuple that is equal to one."""
     return isinstance(key, tuple) and len(key) == len(BucketKey._fields)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal, Self
 
 from okx_sol_async.errors import ConfigurationError
 from okx_sol_async.pushback import DEFAULT, PushBack
-from okx_sol_async.ratelimit import BucketKey, LocalLimiter
+from okx_sol_async.ratelimit import LocalLimiter, is_bucket_key
 from okx_sol_async.reservations import Ledger, SharedBucket, Unreachable
 
 try:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-    from okx_sol_async.ratelimit import RateLimit, TokenBucket
+    from okx_sol_async.ratelimit import BucketKey, RateLimit, TokenBucket
 
     Client = redis.asyncio.Redis | redis.asyncio.RedisCluster
     Command = tuple[str, tuple[float | str, ...]]
@@ -218,8 +218,8 @@ class RedisLimiter(LocalLimiter):
 
     def _name(self, key: Hashable) -> str:
         """Return the name of a bucket on the server, which tells nothing about the user."""
-        parts = [*key] if isinstance(key, BucketKey) else [repr(key)]
-        if isinstance(key, BucketKey) and key.owner is None:
+        parts = [*key] if is_bucket_key(key) else [repr(key)]
+        if is_bucket_key(key) and key[2] is None:
             parts.append(self._egress)
         digest = hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
         return f"{self._prefix}:{{{digest}}}"

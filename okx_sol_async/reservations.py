@@ -297,10 +297,11 @@ class SharedBucket(TokenBucket):
             ConfigurationError: another event loop that is still alive uses this bucket, or the limiter is closed.
 
         """
-        bucket = self._current()
+        loop = asyncio.get_running_loop()
+        bucket = self._on(loop)
         if bucket is not self:
             return await bucket.acquire(deadline)
-        return await self._wait(self._enter(), next(NUMBERS), deadline)
+        return await self._wait(loop, next(NUMBERS), deadline)
 
     # Taking a turn.
 
