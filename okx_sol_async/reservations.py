@@ -313,8 +313,14 @@ class SharedBucket(TokenBucket):
         *,
         returning: bool = False,
     ) -> Lease:
-        lease = await super()._wait(loop, number, deadline, returning=returning)
-        reservation = self._ledger.taken.pop(number, None)
+        taken = self._ledger.taken
+        try:
+            lease = await super()._wait(loop, number, deadline, returning=returning)
+        except BaseException:
+            if number in taken:
+                self._ledger.give_back(taken.pop(number))
+            raise
+        reservation = taken.pop(number, None)
         return lease if reservation is None else _SharedLease(lease, self, loop, reservation)
 
     async def _turn(
@@ -326,12 +332,13 @@ class SharedBucket(TokenBucket):
         try:
             await super()._turn(loop, number, deadline, returning=returning)
         except Timeout:
-            failure = ledger.failures.pop(number, None)
+            failure = ledger.failures.get(number)
             if failure is None:
                 raise
             raise failure from None
         finally:
             ledger.deadlines.pop(number, None)
+            ledger.failures.pop(number, None)
         self._current()._take(number)
 
     def _take(self, number: int) -> None:
@@ -400,8 +407,7 @@ class SharedBucket(TokenBucket):
         found: Reservation | None = None
         try:
             if not self._told_of_refusals:
-                self._told_of_refusals = True
-                await self._ledger.refused(self._name, self.limit)
+                await self._tell_of_refusals()
             if self._waiting:
                 found = await self._ledger.reserve(self._name, self.limit, given_back, self._just_used(loop.time()))
             elif self._ledger.outage.lasts:
@@ -419,11 +425,25 @@ class SharedBucket(TokenBucket):
         if self._loop is loop:
             self._receive(found)
 
+    async def _tell_of_refusals(self) -> None:
+        # Another refusal may come meanwhile.
+        self._told_of_refusals = True
+        try:
+            await self._ledger.refused(self._name, self.limit)
+        except Unreachable:
+            # Then this process slows down by itself.
+            super()._refused()
+            raise
+
     def _receive(self, found: Reservation | None) -> None:
         bucket = self._current()
         if bucket is self:
             self._reservation = found
+            if found is not None:
+                self._alone_until = -math.inf
             self._give_up_hopeless()
+            if not self._told_of_refusals:
+                self._ask()
         elif found is not None:
             # The bucket was merged into another one meanwhile.
             self._ledger.give_back(found)

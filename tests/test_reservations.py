@@ -448,6 +448,62 @@ async def test_a_refusal_is_told_before_anything_is_reserved() -> None:
 
 
 @virtual
+async def test_a_refusal_is_told_though_nobody_waits() -> None:
+    """Also if it comes while something is asked, and by the process alone if it cannot be told."""
+    book = Book(takes=0.2)
+    bucket = bucket_of(book)
+    lease = await bucket.acquire()
+    waiting = asyncio.create_task(bucket.acquire())
+    await asyncio.sleep(0.1)
+    lease.refused()
+    waiting.cancel()
+    await asyncio.sleep(1)
+
+    assert 1 == len(book.named("refused"))
+
+    book.fails = True
+    lease.refused()
+    await asyncio.sleep(0.5)
+    began = now()
+    (await bucket.acquire()).answered()
+
+    assert now() - began > 0.5
+
+
+@virtual
+async def test_what_was_sent_alone_is_told_once() -> None:
+    """When the server is back, one window without calls makes it unimportant."""
+    book = Book(fails=True)
+    bucket = bucket_of(book, RateLimit(6, 5.0, Scope.USER))
+    (await bucket.acquire()).answered()
+    bucket._ledger.outage._try_at = 0.0
+    book.fails = False
+    for _ in range(3):
+        (await bucket.acquire()).answered()
+
+    # Then each question names the slot that was used last.
+    assert [0, 1, 2] == [command[5] for command in book.named("reserve")][:3]
+
+
+@virtual
+async def test_nothing_is_left_of_calls_that_were_cancelled() -> None:
+    """Neither of those who fail, nor of those who wait for the pace."""
+    book = Book(fails=True)
+    bucket = bucket_of(book)
+    (await bucket.acquire()).refused()
+    tasks = [asyncio.create_task(bucket.acquire(now() + 50)) for _ in range(5)]
+    await asyncio.sleep(1.1)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    ledger = bucket._ledger
+
+    assert not ledger.deadlines
+    assert not ledger.failures
+    assert not ledger.taken
+
+
+@virtual
 async def test_a_failure_of_the_limiter_reaches_all_who_wait() -> None:
     """Each has an error of its own."""
     book = Book(fails=True)
