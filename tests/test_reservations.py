@@ -106,7 +106,14 @@ def test_a_slot_that_is_given_back_is_the_next_ones(script: Script) -> None:
         script.reserve()
     at, name = script.reserve()
 
-    assert at == script.reserve(back=name)[0] - APART
+    at_again, name = script.reserve(back=name)
+
+    assert at_again == at + APART
+
+    script.run("settle", name, 0, 0)
+
+    assert at_again + APART == script.reserve()[0]
+    assert 7 == script.run("reserve", 100, HOLD, APART, 0, 0)[2] - 1
 
 
 def test_a_clock_that_is_set_back_holds_nobody_up(script: Script) -> None:
