@@ -224,9 +224,14 @@ class Call(Generic[R]):
             outcome = reason
         finally:
             self._task = None
-        if isinstance(outcome, OKXError):
-            raise self._unknown(outcome) if self._may_have_happened(outcome) else self._addressed(outcome)
-        return outcome
+        if not isinstance(outcome, OKXError):
+            return outcome
+        failure = self._unknown(outcome) if self._may_have_happened(outcome) else self._addressed(outcome)
+        try:
+            raise failure
+        finally:
+            # The frame and what is raised from it would keep each other alive.
+            del outcome, failure
 
     def count(self, counters: Counters) -> None:
         """Add the call, which has ended, to ``counters``."""
@@ -276,7 +281,7 @@ class Call(Generic[R]):
 
     async def _after_failure(self, failure: R | OKXError) -> R | OKXError:
         """Make further attempts, if they may help."""
-        if not isinstance(failure, OKXError) or not self._may_try_again(failure):
+        if not isinstance(failure, OKXError) or not self._would_help(failure):
             return failure
         last = failure
 
@@ -290,9 +295,14 @@ class Call(Generic[R]):
                 return last
             return outcome
 
-        return await try_again(self._addressed(failure), attempt, self._may_try_again, self._route.attempts)
+        outcome = await try_again(self._addressed(failure), attempt, self._may_try_again, self._route.attempts)
+        return _bare(outcome) if isinstance(outcome, OKXError) else outcome
 
     def _may_try_again(self, failure: OKXError) -> bool:
+        """Tell whether another attempt may help, and whether there may be one. It is taken from the budget then."""
+        return self._would_help(failure) and self._loop is not None and self._route.budget.spend(self._loop.time())
+
+    def _would_help(self, failure: OKXError) -> bool:
         """Tell whether another attempt may help: of a read, after what passes."""
         return (
             failure.transient
@@ -304,8 +314,6 @@ class Call(Generic[R]):
             # Without a lease, something stands in for the wire, and nothing may be sent again.
             and self._lease is not None
             and self._tries < self._route.attempts
-            and self._loop is not None
-            and self._route.budget.spend(self._loop.time())
         )
 
     async def _sign_again(self, skew: ClockSkew) -> R | OKXError:
@@ -409,7 +417,8 @@ class Call(Generic[R]):
             return failure
         finally:
             self._leave_wire()
-            self._request = None
+            # What a traceback leads to must not hold the failure too, or neither is ever gone.
+            self._request = self._broken = failure = None
             if self._ended_by is not None:
                 self._take_back_cancellation()
         self._date = response.headers.get("Date")

@@ -55,7 +55,8 @@ class RetryBudget:
         self._left = min(self._left + elapsed * PER_SECOND, RESERVE)
         if self._left >= 1:
             self._left -= 1
-            self._empty = False
+            # In an outage there is one again every now and then, which is no news.
+            self._empty = self._empty and self._left < RESERVE / 2
             return True
         if not self._empty:
             self._empty = True

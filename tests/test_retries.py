@@ -1,7 +1,9 @@
 """A read that fails for a moment is tried again; what cannot be healed is told at once; a write moves once."""
 
 import asyncio
+import gc
 import json
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -236,6 +238,32 @@ async def test_a_write_on_the_wire_when_the_session_closes() -> None:
             await call
 
 
+@pytest.mark.parametrize("name", ["reset", "html 502", "html 200", "hang"])
+async def test_a_failure_keeps_nothing_alive(name: str) -> None:
+    """An error that nobody holds is gone at once, with its frames, and needs no garbage collector."""
+    gone = []
+    async with session_of(Script(PASSING[name]), timeout=0.1, attempts=1) as session:
+        gc.disable()
+        try:
+            try:
+                await session.call(READ, CREDENTIALS)
+            except OKXError as error:
+                gone.append(weakref.ref(error))
+            [reference] = gone
+            assert reference() is None
+        finally:
+            gc.enable()
+
+
+async def test_a_failure_after_retries_shows_no_frames_of_theirs() -> None:
+    """Its traceback leads to the call, and not through the libraries that made it again."""
+    async with session_of(Script(coded("50001", 503))) as session:
+        with pytest.raises(Unavailable) as caught:
+            await session.call(READ, CREDENTIALS)
+
+    assert ["call", "_run", "run"] == [entry.name for entry in caught.traceback[1:]]
+
+
 async def test_closing_ends_a_call_between_two_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
     """It does not wait for its next attempt."""
     monkeypatch.setattr(retries.random, "uniform", lambda low, high: 60.0)
@@ -284,6 +312,33 @@ def test_an_outage_is_not_answered_by_a_storm() -> None:
         spent += budget.spend(number / 10_000)
 
     assert 1000 <= spent <= 1000 + retries.RESERVE + 2
+
+
+async def test_a_retry_is_taken_from_the_budget_once() -> None:
+    """Each further attempt takes one."""
+    script = Script(coded("50001", 503))
+    async with session_of(script, attempts=3) as session:
+        budget = session._route.budget
+        budget._left = 10.0
+        with pytest.raises(Unavailable):
+            await session.call(READ, CREDENTIALS)
+
+        assert 8.0 <= budget._left < 8.9
+
+
+def test_an_outage_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A retry that drips in meanwhile is no end of it; half a reserve is."""
+    budget = retries.RetryBudget()
+
+    def fail(begin: float, seconds: int) -> None:
+        for number in range(seconds * 100):
+            budget.spend(begin + number / 100)
+
+    fail(0.0, 60)
+    assert 1 == len(caplog.records)
+
+    fail(1000.0, 60)
+    assert 2 == len(caplog.records)
 
 
 def test_a_lone_bot_never_runs_out_of_retries() -> None:
