@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections import OrderedDict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
@@ -32,7 +33,7 @@ from okx_sol_async.errors import (
 )
 from okx_sol_async.ratelimit import BucketKey, Scope
 from okx_sol_async.retries import RetryBudget, try_again
-from okx_sol_async.signing import sign_request
+from okx_sol_async.signing import SIGN, sign_request
 from okx_sol_async.telemetry import CallReport, Counters
 from okx_sol_async.wire import ANSWER_LIMIT, read_answer
 
@@ -56,6 +57,12 @@ CONNECT_TIMEOUT: Final = 5.0
 REFUSALS: Final = 10
 #: A wait of fewer seconds is the time that taking a lease takes.
 NOTICEABLE_WAIT: Final = 0.001
+#: So many characters of what another library says are read.
+_QUOTED: Final = 4000
+_TLS_HINT: Final = (
+    "Check base_url, the clock of this machine, and whether something on the way puts a certificate of its own in place"
+    " of the server's. A certificate that only you trust goes into SSL_CERT_FILE."
+)
 _JSON: Final = {"Content-Type": "application/json"}
 _TRACE_HEADERS: Final = ("x-trace-id", "x-request-id", "traceid")
 # The time on the wire is counted here: aiohttp's `total` would count the wait for the bucket too.
@@ -170,9 +177,12 @@ class Call(Generic[R]):
     _signed_at = 0.0
     _steady_sent = 0.0
     _steady_came = 0.0
-    # The request on the wire, and what came of it instead of an answer.
+    # The request on the wire, its answer, and what came of it instead of one.
     _request: ClientRequest | None = None
+    _response: ClientResponse | None = None
     _broken: TransportError | None = None
+    # The signature of the last attempt, once it has failed.
+    _signature = ""
     # The header of the last answer.
     _date: str | None = None
     # Attempts that were made; what OKX has certainly not counted is sent again within one.
@@ -406,19 +416,25 @@ class Call(Generic[R]):
                 data=endpoint.content(self._parameters),
                 allow_redirects=False,
                 raise_for_status=False,
+                auto_decompress=True,
                 timeout=_CLIENT_TIMEOUT,
                 middlewares=(*route.middlewares, self),
             )
             body = await _read(response)
         except BaseException as error:
+            if self._response is not None:
+                # A middleware ended before it handed the answer on, and nobody else would free its connection.
+                self._response.close()
             failure = self._failure(error, self._take_back_cancellation())
             if failure is None:
                 raise
+            if self._request is not None:
+                self._signature = self._request.headers.get(SIGN, "")
             return failure
         finally:
             self._leave_wire()
             # What a traceback leads to must not hold the failure too, or neither is ever gone.
-            self._request = self._broken = failure = None
+            self._request = self._response = self._broken = failure = None
             if self._ended_by is not None:
                 self._take_back_cancellation()
         self._date = response.headers.get("Date")
@@ -468,10 +484,11 @@ class Call(Generic[R]):
             response = await handler(request)
         except BaseException as error:
             self._bucket = lease.abandoned() or self._bucket
-            self._broken = _no_answer(error) if isinstance(error, aiohttp.ClientError) else None
+            self._broken = self._no_answer(error) if isinstance(error, aiohttp.ClientError) else None
             # A middleware around this one may wait before it sends again, and its wait is not the wire.
             self._leave_wire()
             raise
+        self._response = response
         self._steady_came = clock.steady()
         self._bucket = lease.answered() or self._bucket
         return response
@@ -503,7 +520,7 @@ class Call(Generic[R]):
             return _stopped() if self._stopped else http_is_closed()
         if isinstance(error, TimeoutError):
             return _not_connected() if isinstance(error, aiohttp.ClientError) else self._timed_out()
-        return None if isinstance(error, RuntimeError) else _no_answer(error)
+        return None if isinstance(error, RuntimeError) else self._no_answer(error)
 
     def _take_back_cancellation(self) -> OKXError | None:
         """Return why the attempt was ended from here, `None` if it was not, or if it was cancelled from elsewhere too."""
@@ -511,6 +528,18 @@ class Call(Generic[R]):
         if reason is None or self._task is None:
             return None
         return reason if self._task.uncancel() <= self._cancellations else None
+
+    def _no_answer(self, error: aiohttp.ClientError) -> TransportError:
+        text = str(error)[:_QUOTED]
+        if self._credentials is not None:
+            # Before it is cut, or the part of a secret that is left would not be known for one.
+            text = self._credentials.redact(text)
+        text = one_line(text) or type(error).__name__
+        if isinstance(error, aiohttp.ClientSSLError) and not _may_pass(error):
+            failure = TransportError(f"no safe connection: {text}", hint=_TLS_HINT)
+            failure.transient = False
+            return failure
+        return TransportError(f"no whole answer came: {text}", hint="Check the network and base_url.")
 
     def _timed_out(self) -> Timeout:
         message = f"no whole answer within {self._route.deadlines.timeout:g} s (timeout)"
@@ -522,13 +551,14 @@ class Call(Generic[R]):
         The answer is read again without the secrets, because errors quote it in part, and a part of a secret is one too.
         """
         trace_id = next((value for name in _TRACE_HEADERS if (value := response.headers.get(name))), None)
+        self._signature = response.request_info.headers.get(SIGN, "")
         if self._credentials is not None:
             text = body.decode(errors="backslashreplace")
-            safe = self._credentials.redact(text)
+            safe = self._credentials.redact(text, self._signature)
             if safe != text:
                 outcome = _read_outcome(self._endpoint, response.status, safe.encode())
                 failure = outcome if isinstance(outcome, OKXError) else DecodeError("the answer cannot be read")
-            trace_id = None if trace_id is None else self._credentials.redact(trace_id)
+            trace_id = None if trace_id is None else self._credentials.redact(trace_id, self._signature)
         failure.status = response.status
         failure.trace_id = None if trace_id is None else one_line(trace_id, 64)
         return failure
@@ -539,7 +569,9 @@ class Call(Generic[R]):
         error.attempts = self._sends
         error.waited = self._waited
         if self._credentials is not None:
-            error.args = (self._credentials.redact(error.message),)
+            error.args = (self._credentials.redact(error.message, self._signature),)
+            # A code that was spelt with escapes is read only now.
+            error.code = None if error.code is None else self._credentials.redact(error.code, self._signature)
         return error
 
 
@@ -607,9 +639,12 @@ def _not_connected() -> Timeout:
     return Timeout(message, hint="Check the network and base_url.")
 
 
-def _no_answer(error: aiohttp.ClientError) -> TransportError:
-    text = one_line(str(error)) or type(error).__name__
-    return TransportError(f"no whole answer came: {text}", hint="Check the network and base_url.")
+def _may_pass(error: aiohttp.ClientSSLError) -> bool:
+    """Tell whether a handshake that failed may succeed when it is tried again: it was broken off, and not refused."""
+    # aiohttp tells the two apart by the class, and both keep what Python's ssl raised.
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return False
+    return isinstance(getattr(error, "os_error", None), ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError)
 
 
 def http_is_closed() -> ConfigurationError:

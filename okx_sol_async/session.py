@@ -27,7 +27,7 @@ from okx_sol_async.version import __version__
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from aiohttp import ClientMiddlewareType
+    from aiohttp import ClientHandlerType, ClientMiddlewareType, ClientRequest, ClientResponse
 
     from okx_sol_async.endpoints import Endpoint
     from okx_sol_async.ratelimit import Bucket, Limiter
@@ -39,6 +39,16 @@ CONNECTIONS: Final = 256
 #: How long closing waits for the calls that it ends, in seconds.
 CLOSING_TIMEOUT: Final = 1.0
 USER_AGENT: Final = f"okx-sol-async/{__version__}"
+# What authenticates somebody elsewhere, and what says who calls OKX and in which mode.
+_THEIRS: Final = (
+    "Authorization",
+    "Cookie",
+    "OK-ACCESS-KEY",
+    "OK-ACCESS-SIGN",
+    "OK-ACCESS-TIMESTAMP",
+    "OK-ACCESS-PASSPHRASE",
+    "x-simulated-trading",
+)
 _YES: Final = {"1", "true", "yes", "on"}
 _NO: Final = {"", "0", "false", "no", "off"}
 
@@ -68,8 +78,9 @@ class Session:
         base_url: another host instead, as ``https://host``; plain ``http`` only for a loopback address.
             `None`: the host of ``region``.
         demo: demo trading, with the keys of demo trading.
-        http: an `aiohttp.ClientSession` to borrow. It is never closed, and its own middlewares do not run: pass them
-            as ``middlewares``. `None`: the session opens one of its own, without cookies and proxies.
+        http: an `aiohttp.ClientSession` to borrow, for its connector and its proxy. It is never closed. Its own
+            middlewares do not run: pass them as ``middlewares``. Its cookies and ``Authorization`` are not sent to OKX.
+            `None`: the session opens one of its own, without cookies and proxies.
         middlewares: aiohttp client middlewares that run outside the rate limit, outermost first.
         limiter: where the buckets come from. `None`: those of this process, which it shares with every other session.
         timeout: seconds on the wire for one attempt, from its lease to the last byte of the answer.
@@ -124,7 +135,7 @@ class Session:
             demo=bool(demo),
             # A session of our own sends it anyway.
             headers=None if http is None else {"User-Agent": USER_AGENT},
-            middlewares=_checked_middlewares(middlewares),
+            middlewares=(*([_leave_theirs] if http else []), *_checked_middlewares(middlewares)),
             limiter=PROCESS_LIMITER if limiter is None else limiter,
             deadlines=Deadlines(float(timeout)),
             max_wait=max_wait,
@@ -454,6 +465,13 @@ async def _close(http: aiohttp.ClientSession, *, its_loop_is_gone: bool) -> None
             raise
 
 
+async def _leave_theirs(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    """Take from a request what a borrowed session adds for others: OKX has no business with it, or would misread it."""
+    for name in _THEIRS:
+        request.headers.popall(name, None)
+    return await handler(request)
+
+
 def _of_another_loop() -> ConfigurationError:
     message = "this session belongs to another event loop"
     return ConfigurationError(message, hint="Make one in each event loop, and close it there.")
@@ -471,6 +489,9 @@ def _checked_origin(base_url: object) -> URL:
     """Return ``base_url`` if signatures may be sent there."""
     try:
         url = URL(base_url) if isinstance(base_url, str) else None
+        if url is not None and url.host:
+            # What cannot be looked up fails here, and not in the middle of a call.
+            url.host.encode("idna")
     except ValueError:
         url = None
     if url is None or url.scheme not in {"http", "https"} or not url.host:

@@ -11,9 +11,11 @@ import json
 import os
 import time
 from binascii import b2a_base64
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 import attrs
 from multidict import istr
@@ -29,11 +31,15 @@ _VARIABLES: Final = {
     "secret_key": "OKX_SECRET_KEY",
     "passphrase": "OKX_PASSPHRASE",
 }
+# So many characters in a row of a secret are a part that matters.
+_PART: Final = 8
 
 
-@attrs.frozen(init=False, repr=False)
 class Credentials:
     """The key of one OKX user, checked when made and hidden wherever it could be shown.
+
+    It cannot be changed, and copies are the same object. It refuses to be pickled, because a pickle is kept and sent
+    without anybody thinking of the secrets in it: give another process the three texts, or let it call `from_env`.
 
     Args:
         api_key: the key's name, as OKX shows it.
@@ -50,14 +56,16 @@ class Credentials:
 
     """
 
-    # Some tools do not ask for the repr of an attrs class: rich shows its fields, and pytest compares them one by one.
-    # So each field is hidden, and equality is written out below.
-    api_key: str = attrs.field(repr=False)
-    secret_key: str = attrs.field(repr=False)
-    passphrase: str = attrs.field(repr=False)
+    # This is no attrs class, because what belongs to attrs looks into its fields without asking for its repr:
+    # attrs.asdict and cattrs write out a settings class with all that is in it, rich shows the fields, pytest compares them.
+    __slots__ = ("__weakref__", "api_key", "owner", "passphrase", "secret_key", "user_id")
+
+    api_key: str
+    secret_key: str
+    passphrase: str
     user_id: str | None
     #: Who is counted: the user's label, or a hash of the key. The two cannot be mistaken for each other.
-    owner: str = attrs.field(init=False, repr=False)
+    owner: str
 
     def __init__(self, api_key: str, secret_key: str, passphrase: str, user_id: str | None = None) -> None:
         problem = (
@@ -70,8 +78,12 @@ class Credentials:
             # A traceback may be printed with the locals of its frames; this one holds none of the values then.
             del self, api_key, secret_key, passphrase
             raise ConfigurationError(problem)
-        self.__attrs_init__(api_key, secret_key, passphrase, user_id)
-        object.__setattr__(self, "owner", _owner(api_key, user_id))
+        keep = object.__setattr__
+        keep(self, "api_key", api_key)
+        keep(self, "secret_key", secret_key)
+        keep(self, "passphrase", passphrase)
+        keep(self, "user_id", user_id)
+        keep(self, "owner", _owner(api_key, user_id))
 
     @classmethod
     def from_env(cls) -> Credentials:
@@ -92,15 +104,37 @@ class Credentials:
             os.environ.get("OKX_USER_ID") or None,
         )
 
-    def redact(self, text: str) -> str:
+    def redact(self, text: str, signature: str = "") -> str:
         """Return ``text`` without the secret and the passphrase, and with the key cut to its last four characters.
 
-        A value of less than four characters stays: it is in every text, and no secret.
+        A part of a secret is one too, where a text was cut or spelt in another way: eight characters in a row are taken
+        out. A value of less than four characters stays: it is in every text, and no secret.
+
+        Args:
+            text: what may hold them.
+            signature: the signature of the call that the text tells of, which is taken out as well.
+
         """
         for value, shown in ((self.secret_key, "***"), (self.passphrase, "***"), (self.api_key, _tail(self.api_key))):
             if len(value) >= 4:
                 text = text.replace(value, shown).replace(json.dumps(value)[1:-1], shown)
-        return text
+        return _without_parts(text, (self.secret_key, self.passphrase, json.dumps(self.passphrase)[1:-1], signature))
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise attrs.exceptions.FrozenInstanceError
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise attrs.exceptions.FrozenInstanceError
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        message = "Credentials are not pickled: give the other process the three texts, or Credentials.from_env()"
+        raise TypeError(message)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Credentials):
@@ -145,13 +179,30 @@ def _owner(api_key: str, user_id: str | None) -> str:
     return f"key:{hashlib.blake2b(api_key.encode(), digest_size=16).hexdigest()}"
 
 
+def _without_parts(text: str, secrets: Iterable[str]) -> str:
+    """Return ``text`` with ``***`` for whatever it shares with a secret, if that is long enough to matter."""
+    parts = {secret[start : start + _PART] for secret in secrets for start in range(len(secret) - _PART + 1)}
+    found = [part for part in parts if part in text]
+    if not found:
+        return text
+    hidden = bytearray(len(text))
+    for part in found:
+        start = text.find(part)
+        while start >= 0:
+            hidden[start : start + _PART] = b"\1" * _PART
+            start = text.find(part, start + 1)
+    runs = groupby(zip(text, hidden, strict=True), key=itemgetter(1))
+    return "".join("***" if is_hidden else "".join(c for c, _ in run) for is_hidden, run in runs)
+
+
 def _tail(api_key: str) -> str:
     return f"…{api_key[-4:]}" if len(api_key) > 4 else "…"
 
 
 # aiohttp's own kind of header name: it is folded to lower case once.
 _KEY: Final = istr("OK-ACCESS-KEY")
-_SIGN: Final = istr("OK-ACCESS-SIGN")
+#: The header that holds the signature.
+SIGN: Final = istr("OK-ACCESS-SIGN")
 _TIMESTAMP: Final = istr("OK-ACCESS-TIMESTAMP")
 _PASSPHRASE: Final = istr("OK-ACCESS-PASSPHRASE")
 _SIMULATED: Final = istr("x-simulated-trading")
@@ -257,7 +308,7 @@ def sign_request(
     signature = SecretHeader(sign(timestamp, request.method, request.url.raw_path_qs, content, credentials.secret_key))
     headers = request.headers
     headers[_KEY] = SecretHeader(credentials.api_key)
-    headers[_SIGN] = signature
+    headers[SIGN] = signature
     headers[_TIMESTAMP] = timestamp
     headers[_PASSPHRASE] = SecretHeader(credentials.passphrase)
     if demo:

@@ -750,6 +750,10 @@ async def test_staking_closes_only_a_session_of_its_own(exchange: Emulator, monk
         ("https://openapi.okx.com/api/v5", "end after the host"),
         ("https://openapi.okx.com/?a=b", "end after the host"),
         ("https://openapi.okx.com.", "dot"),
+        (f"https://{'a' * 64}.okx.com", "URL"),
+        ("https://openapi..com", "URL"),
+        ("https://xn--a.okx.com", "URL"),
+        ("https://okx.com:99999", "URL"),
     ],
 )
 def test_a_base_url_that_would_leak_or_break_is_refused(base_url: object, problem: str) -> None:
