@@ -31,6 +31,7 @@ _DECIMAL: Final = re.compile(r"-?[0-9]{1,128}(?:\.[0-9]{1,128})?", re.ASCII)
 _MILLISECONDS: Final = re.compile(r"[0-9]{1,14}", re.ASCII)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SHOWN: Final = 40
+_LONGEST_INT: Final = 4000
 
 
 class Envelope(NamedTuple):
@@ -48,14 +49,19 @@ def read_envelope(body: bytes) -> Envelope:
     """Read the envelope of an answer.
 
     Raises:
-        DecodeError: ``body`` is longer than `ANSWER_LIMIT`, not JSON in UTF-8, not an object, or has no ``code``.
+        DecodeError: ``body`` is longer than `ANSWER_LIMIT`, not JSON in UTF-8, not an object, has no ``code``, or has a
+            key twice.
 
     """
     if len(body) > ANSWER_LIMIT:
         message = f"the answer is longer than {ANSWER_LIMIT} bytes"
         raise DecodeError(message)
     try:
-        answer = _JSON.decode(body.decode())
+        text = body.decode()
+        answer = _JSON.decode(text)
+        if body.count(b":") != _keys(answer):
+            # A colon in a string, an object in a row, or a key that stands there twice and had another value.
+            _CAREFUL_JSON.decode(text)
     except (ValueError, RecursionError) as error:
         message = f"the answer is not JSON: {one_line(f'{error}', _SHOWN)}"
         raise DecodeError(message) from None
@@ -177,7 +183,41 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(message)
 
 
-_JSON: Final = json.JSONDecoder(parse_constant=_refuse_constant)
+def _read_int(digits: str) -> int:
+    # Python has a limit of its own, which may be switched off.
+    if len(digits) > _LONGEST_INT:
+        message = f"a whole number has {len(digits)} digits"
+        raise ValueError(message)
+    return int(digits)
+
+
+def _read_object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        last = {name: number for number, (name, _) in enumerate(pairs)}
+        twice = next(name for number, (name, _) in enumerate(pairs) if last[name] != number)
+        message = f"the key {twice[:_SHOWN]!a} stands there twice"
+        raise ValueError(message)
+    return found
+
+
+def _keys(answer: object) -> int:
+    """Count the keys of an envelope and of its rows. If there are as many colons, none of them stands there twice."""
+    if not isinstance(answer, dict):
+        return 0
+    keys = len(answer)
+    data = answer.get("data")
+    if isinstance(data, list):
+        for row in data:
+            if isinstance(row, dict):
+                keys += len(row)
+    return keys
+
+
+_JSON: Final = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_read_int)
+_CAREFUL_JSON: Final = json.JSONDecoder(
+    parse_constant=_refuse_constant, parse_int=_read_int, object_pairs_hook=_read_object
+)
 
 
 def _read_str(value: object, _: object) -> str:
