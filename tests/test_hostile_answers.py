@@ -260,7 +260,7 @@ WRONG: dict[str, tuple[bytes, type[OKXError]]] = {
     "header without a colon": (b"HTTP/1.1 200 OK\r\nx\r\n\r\n", TransportError),
     "header without an end": (b"HTTP/1.1 200 OK\r\nx: " + b"x" * 200_000, TransportError),
     "headers without an end": (b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 200_000, TransportError),
-    "NUL in a header": (b"HTTP/1.1 200 OK\r\nx: \0\r\n\r\n", TransportError),
+    "NUL in a header": (b"HTTP/1.1 200 OK\r\nx: \0\r\n\r\n", OKXError),
     "length that is none": (b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n", TransportError),
     "length of many digits": (b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n", TransportError),
     "two lengths": (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n123456", TransportError),
