@@ -75,7 +75,7 @@ def test_an_argument_wins_over_the_environment(
     [
         ("OKX_SECRET_KEY", "wrong-secret", 3, "secret_key"),
         ("OKX_PASSPHRASE", "wrong-passphrase", 3, "passphrase"),
-        ("OKX_API_KEY", "8f1c2d3e-dead-beef-9c6d-7e8f90a1b2c3", 3, "Region.EEA"),
+        pytest.param("OKX_API_KEY", "8f1c2d3e-dead-beef-9c6d-7e8f90a1b2c3", 3, "Region.EEA", id="a key that is none"),
         ("OKX_SECRET_KEY", "with space", 2, "OKX_SECRET_KEY"),
         ("OKX_SECRET_KEY", "", 2, "OKX_SECRET_KEY"),
         ("OKX_DEMO", "1", 3, "demo"),
@@ -147,6 +147,7 @@ def environment(**variables: str) -> dict[str, str]:
     return kept | {"PYTHONWARNINGS": "error"} | variables
 
 
+@pytest.mark.shows_secrets("the emulator prints the keys that it has made up")
 def test_ctrl_c_is_quiet() -> None:
     """The emulator of the command line serves until it is interrupted, and then says nothing."""
     with subprocess.Popen(  # noqa: S603

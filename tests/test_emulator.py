@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import logging
 import random
 import socket
 import threading
@@ -760,6 +761,7 @@ class TestServing:
         async with Emulator(port=port) as exchange:
             assert f"http://127.0.0.1:{port}" == exchange.url
 
+    @pytest.mark.shows_secrets("it signs by hand, so aiohttp's frames hold plain headers")
     async def test_closed(self, call: Caller) -> None:
         """After it has closed, nothing listens."""
         async with Emulator() as exchange:
@@ -806,6 +808,7 @@ class TestServing:
 
     def test_shutdown_while_clients_connect(self, caplog: pytest.LogCaptureFixture) -> None:
         """Closing right after clients connected fills no log and leaves nothing open."""
+        caplog.set_level(logging.INFO)
         for _ in range(30):
             with Emulator() as exchange:
                 port = URL(exchange.url).port
@@ -819,6 +822,7 @@ class TestServing:
 
     def test_a_client_that_hangs_up(self, caplog: pytest.LogCaptureFixture) -> None:
         """A client that goes away in the middle of its request disturbs nobody and fills no log."""
+        caplog.set_level(logging.WARNING)
         with Emulator() as exchange:
             port = URL(exchange.url).port
             assert port is not None
