@@ -460,10 +460,13 @@ class Call(Generic[R]):
         began = loop.time()
         max_wait = route.max_wait
         self._in_queue = True
-        lease = await self._bucket.acquire(None if max_wait is None else began + max(max_wait - self._waited, 0.0))
+        try:
+            lease = await self._bucket.acquire(None if max_wait is None else began + max(max_wait - self._waited, 0.0))
+        finally:
+            # Whoever gives up in the queue has waited too.
+            now = loop.time()
+            self._waited += now - began
         self._in_queue = False
-        now = loop.time()
-        self._waited += now - began
         if self._stopped:
             # Nothing was sent, but a lease can only be ended as one that was.
             lease.answered()

@@ -146,7 +146,8 @@ class Session:
         # A write goes over a new connection: one that was kept may be dead, and then nobody knows what happened.
         self._http_for_writes: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._calls: set[Call[Any]] = set()
+        # In their order: closing ends them so.
+        self._calls: dict[Call[Any], None] = {}
         self._last_call_ended: asyncio.Event | None = None
         self._closed = False
         # Whether it was opened by the parent of this process.
@@ -277,7 +278,7 @@ class Session:
         return await self._run(Call(self._route, http, endpoint, credentials, parameters))
 
     async def _run(self, call: Call[R]) -> R:
-        self._calls.add(call)
+        self._calls[call] = None
         error: BaseException | None = None
         try:
             return await call.run()
@@ -285,7 +286,7 @@ class Session:
             error = raised
             raise
         finally:
-            self._calls.discard(call)
+            self._calls.pop(call, None)
             call.count(self._counters)
             if self._observe is not None or logger.isEnabledFor(logging.DEBUG):
                 self._tell(call.report(error))
@@ -431,7 +432,7 @@ class Session:
         # share, and the parent would wait for its answers in vain.
         _kept.extend((self._http, self._http_for_writes))
         self._http = self._http_for_writes = self._loop = None
-        self._calls = set()
+        self._calls = {}
         self._inherited = True
 
 

@@ -1,0 +1,497 @@
+"""A world of machines, users and one exchange, on one virtual clock."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import gc
+import json
+import logging
+import random
+from collections.abc import Awaitable, Callable, Iterator
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+from unittest import mock
+
+import aiohttp
+import aiohttp.connector
+import attrs
+
+import okx_sol_async.call
+import okx_sol_async.emulator.server
+import okx_sol_async.ratelimit
+import okx_sol_async.session
+from okx_sol_async import Balance, Credentials, LocalLimiter, OKXError, RateLimit, Scope, Session, SolStaking
+from okx_sol_async.clock import ServerClock
+from okx_sol_async.emulator import Emulator
+from okx_sol_async.emulator.connections import Connection
+from okx_sol_async.endpoints import ACCOUNT_CONFIG, BALANCE, SYSTEM_TIME, Endpoint
+from okx_sol_async.session import CONNECTIONS, USER_AGENT
+from okx_sol_async.signing import timestamp_of
+from tests.simulation import laws
+from tests.simulation.book import TAG, Book, Entry, LogReader, current
+from tests.simulation.network import Network, SimulatedConnector, SimulatedPort, Weather, Wire
+
+if TYPE_CHECKING:
+    from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
+
+    from okx_sol_async.emulator import EmulatedUser
+    from okx_sol_async.ratelimit import TokenBucket
+
+#: The world begins at midnight UTC of 1 January 2026.
+EPOCH: Final = 1_767_225_600.0
+HOST: Final = "openapi.okx.com"
+_STAKING: Final = "/api/v5/finance/staking-defi/sol"
+#: How long the end of a world waits for the last calls, in seconds.
+PATIENCE: Final = 6 * 3_600.0
+
+
+def _as_it_came(data: object) -> object:
+    return data
+
+
+HISTORY: Final[Endpoint[object]] = Endpoint(
+    "GET", f"{_STAKING}/purchase-redeem-history", RateLimit(6, 1.0, Scope.USER), _as_it_came
+)
+PRODUCT: Final[Endpoint[object]] = Endpoint(
+    "GET", f"{_STAKING}/product-info", RateLimit(3, 1.0, Scope.USER), _as_it_came
+)
+PURCHASE: Final[Endpoint[object]] = Endpoint(
+    "POST", f"{_STAKING}/purchase", RateLimit(2, 1.0, Scope.USER), _as_it_came, safe_to_resend=False
+)
+REDEEM: Final[Endpoint[object]] = Endpoint(
+    "POST", f"{_STAKING}/redeem", RateLimit(2, 1.0, Scope.USER), _as_it_came, safe_to_resend=False
+)
+#: What a service calls, by the name in the books.
+ENDPOINTS: Final[dict[str, Endpoint[Any]]] = {
+    "balance": BALANCE,
+    "history": HISTORY,
+    "product": PRODUCT,
+    "purchase": PURCHASE,
+    "redeem": REDEEM,
+    "identify": ACCOUNT_CONFIG,
+    "synchronize_clock": SYSTEM_TIME,
+}
+WRITES: Final = ("purchase", "redeem")
+
+
+class WatchedClock(ServerClock):
+    """A session's clock that remembers when it was read for which timestamp."""
+
+    __slots__ = ("_loop", "_read")
+
+    def __init__(self, wall: Callable[[], float], steady: Callable[[], float], loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(wall, steady)
+        self._loop = loop
+        self._read: dict[str, float] = {}
+
+    def now(self) -> float:
+        seconds = super().now()
+        if len(self._read) > 4_000:
+            self._read = dict(list(self._read.items())[2_000:])
+        self._read[timestamp_of(seconds)] = self._loop.time()
+        return seconds
+
+    def read_at(self, timestamp: str) -> float | None:
+        """Return the loop's time at which this timestamp was read."""
+        return self._read.get(timestamp)
+
+
+@attrs.define(eq=False)
+class Machine:
+    """One process on one machine, with its own clock, network and limits."""
+
+    ip: str
+    weather: Weather
+    #: `None` on the one whose sessions are given none: it is the limiter of the process.
+    limiter: LocalLimiter | None
+    buckets: LocalLimiter
+    #: The most connections of a session.
+    pool: int
+    #: By how many seconds the clock of the machine is ahead.
+    ahead: float = 0.0
+
+
+_machine: Final[contextvars.ContextVar[Machine]] = contextvars.ContextVar("machine")
+
+
+@attrs.define(eq=False)
+class Slot:
+    """A session and those that come after it when it was closed."""
+
+    machine: Machine
+    timeout: float
+    max_wait: float | None
+    attempts: int
+    session: Session
+    clock: WatchedClock
+    members: list[Member] = attrs.field(factory=list)
+    under_way: dict[Entry, None] = attrs.field(factory=dict)
+
+
+@attrs.define(eq=False)
+class Member:
+    """A key that is used in a slot."""
+
+    user: EmulatedUser
+    credentials: Credentials
+    identified: bool
+
+
+@attrs.frozen
+class Patience:
+    """What a caller does to its call: it cancels it, or has a timeout of its own; both in seconds."""
+
+    cancel_after: float | None = None
+    timeout: float | None = None
+
+
+class World:
+    """All of it."""
+
+    def __init__(self, seed: int, loop: asyncio.AbstractEventLoop, *, window: str, latency: float) -> None:
+        self.seed = seed
+        self.loop = loop
+        self.random = random.Random(seed)
+        self.book = Book(loop)
+        self.network = Network(loop, self.random, HOST, self._left, self._harmed, self._foreign)
+        #: What was slept, by all machines and the exchange, while the loop's clock stood still.
+        self.slept = 0.0
+        #: By how many seconds the exchange's clock is ahead of the true time.
+        self.exchange_ahead = 0.0
+        self.process_limiter = LocalLimiter()
+        self.machines: list[Machine] = []
+        self.slots: list[Slot] = []
+        self._calls_of_wires: dict[Wire, Entry] = {}
+        self._tasks: dict[asyncio.Task[None], Entry] = {}
+        self._members = 0
+        self.exchange = Emulator(
+            now=self._exchange_now,
+            seed=seed,
+            window=window,  # type: ignore[arg-type] # one of its names
+            latency=latency,
+        )
+        self._process = self.exchange._server._process
+        self.exchange._server._process = self._watched_process  # type: ignore[method-assign]
+        self.book.bucket_of = self._bucket_of
+
+    # Clocks.
+
+    def true_time(self) -> float:
+        return EPOCH + self.slept + self.loop.time()
+
+    def _exchange_now(self) -> float:
+        return self.true_time() + self.exchange_ahead
+
+    def _clock_of(self, machine: Machine) -> WatchedClock:
+        return WatchedClock(
+            lambda: self.true_time() + machine.ahead, lambda: self.loop.time() + self.slept, self.loop
+        )
+
+    # Who is there.
+
+    def add_machine(self, *, pool: int = CONNECTIONS) -> Machine:
+        number = len(self.machines) + 1
+        limiter = None if number == 1 else LocalLimiter()
+        buckets = self.process_limiter if limiter is None else limiter
+        machine = Machine(f"198.51.100.{number}", Weather(), limiter, buckets, pool)
+        self.machines.append(machine)
+        return machine
+
+    def add_slot(self, machine: Machine, *, timeout: float, max_wait: float | None, attempts: int) -> Slot:
+        session, clock = self._new_session(machine, timeout, max_wait, attempts)
+        slot = Slot(machine, timeout, max_wait, attempts, session, clock)
+        self.slots.append(slot)
+        return slot
+
+    def _new_session(
+        self, machine: Machine, timeout: float, max_wait: float | None, attempts: int
+    ) -> tuple[Session, WatchedClock]:
+        session = Session(
+            timeout=timeout,
+            max_wait=max_wait,
+            attempts=attempts,
+            limiter=machine.limiter,
+            middlewares=[_tag],
+            observe=self._report,
+        )
+        clock = self._clock_of(machine)
+        object.__setattr__(session._route, "clock", clock)
+        return session, clock
+
+    def add_user(self) -> EmulatedUser:
+        held = Balance("OKSOL", Decimal("1000000.00000001"), Decimal("0.00000012"), Decimal("7.00000012"))
+        return self.exchange.add_user(sol=Decimal(1_000_000_000), balance=held if self.random.random() < 0.9 else None)
+
+    def add_member(self, slot: Slot, user: EmulatedUser, *, labelled: bool) -> Member:
+        """Give a user one more key, and let it be used in ``slot``."""
+        self._members += 1
+        number = f"{self._members:04d}"
+        piece = f"{laws.MARK}{number}"
+        credentials = Credentials(f"{piece}-{piece}-{number}", f"{piece}." * 5, f"{piece}!{piece}?")
+        known = user.add_key(credentials)
+        member = Member(user, known if labelled else credentials, labelled)
+        slot.members.append(member)
+        return member
+
+    async def remake(self, slot: Slot) -> None:
+        """Close the session of a slot, whatever is under way in it, and make a new one."""
+        self.book.note("remake")
+        before = slot.session
+        slot.session, slot.clock = self._new_session(slot.machine, slot.timeout, slot.max_wait, slot.attempts)
+        await self._close(slot, before)
+
+    async def _close(self, slot: Slot, session: Session) -> None:
+        for entry in slot.under_way:
+            entry.leaves_at = min(entry.leaves_at, self.loop.time())
+        await session.aclose()
+        self.book.check(5, laws.shows_no_secret(repr(session) + repr(session._route)))
+
+    # Calls.
+
+    def start(self, slot: Slot, member: Member | None, what: str, patience: Patience = Patience()) -> asyncio.Task[None]:
+        """Make a call, in a task of its own."""
+        endpoint = ENDPOINTS[what]
+        number = self.book.calls + 1
+        session, credentials = slot.session, None if member is None else member.credentials
+        entry = Entry(
+            number,
+            what,
+            str(endpoint),
+            None if member is None else member.user,
+            credentials,
+            slot.clock.read_at,
+            slot.timeout,
+            slot.attempts,
+            slot.max_wait,
+            self.loop.time(),
+        )
+        entry.bucket_key = session._route.bucket_key(endpoint, credentials)
+        waits = [at for at in (patience.timeout, slot.max_wait) if at is not None]
+        entry.leaves_at = self.loop.time() + min(waits, default=float("inf"))
+        self.book.begin(entry)
+        task = self.loop.create_task(self._run(entry, slot, self._deed(entry, slot, session, member), patience))
+        self._tasks[task] = entry
+        if patience.cancel_after is not None:
+            self.loop.call_later(patience.cancel_after, self._cancel, task, entry)
+        return task
+
+    def _cancel(self, task: asyncio.Task[None], entry: Entry) -> None:
+        if not entry.ended:
+            self.book.note(f"cancel {entry.number}")
+            entry.leaves_at = min(entry.leaves_at, self.loop.time())
+            entry.cancelled = True
+            task.cancel()
+
+    def _deed(
+        self, entry: Entry, slot: Slot, session: Session, member: Member | None
+    ) -> Callable[[], Awaitable[object]]:
+        what = entry.what
+        if member is None:
+            entry.rounds = self.random.randint(1, 3)
+            return lambda: session.synchronize_clock(entry.rounds)
+        if what == "identify":
+            return lambda: self._identify(session, member)
+        if what in WRITES:
+            # The amount names the call in the books of the exchange; now and then it is more than there is.
+            entry.amt = Decimal(1 if self.random.random() < 0.95 else 10**12) + Decimal(f"0.{entry.number:09d}")
+            parameters = {"amt": format(entry.amt, "f")}
+            return lambda: session.call(ENDPOINTS[what], member.credentials, parameters)
+        if what == "balance":
+            return SolStaking(member.credentials, session).balance
+        parameters = {"before": str(entry.number)} if what == "history" else {}
+        return lambda: session.call(ENDPOINTS[what], member.credentials, parameters)
+
+    async def _identify(self, session: Session, member: Member) -> None:
+        member.credentials = await session.identify(member.credentials)
+        member.identified = True
+        same = [other for slot in self.slots for other in slot.members if other.user is member.user]
+        if all(other.identified for other in same):
+            # What left before may still be on its way.
+            self.book.unlabelled[member.user.uid] = self.loop.time() + 60.0
+
+    async def _run(
+        self, entry: Entry, slot: Slot, deed: Callable[[], Awaitable[object]], patience: Patience
+    ) -> None:
+        current.set(entry)
+        _machine.set(slot.machine)
+        slot.under_way[entry] = None
+        outcome: BaseException | None = None
+        result: object = None
+        limit = None
+        try:
+            async with asyncio.timeout(patience.timeout) as limit:
+                result = await deed()
+        except BaseException as error:  # noqa: BLE001 - the book judges all of them
+            outcome = error
+        del slot.under_way[entry]
+        timed_out = isinstance(outcome, TimeoutError) and not isinstance(outcome, OKXError) and limit is not None
+        own = (isinstance(outcome, asyncio.CancelledError) and entry.cancelled) or (
+            timed_out and limit is not None and limit.expired()
+        )
+        self.book.end(entry, outcome, result, own=own)
+        if entry.amt is not None:
+            # By then, all that was on its way has arrived or never will.
+            self.loop.call_later(30.0 + slot.timeout, self.book.check_money, entry)
+        # The frame and the traceback of the error would keep each other alive.
+        del outcome
+
+    def forget_ended(self) -> None:
+        """Let go of the tasks of calls that have ended."""
+        self._tasks = {task: entry for task, entry in self._tasks.items() if not task.done()}
+
+    # What others see of them.
+
+    def _report(self, report: Any) -> None:
+        entry = current.get()
+        if entry is not None:
+            self.book.reported(entry, report)
+
+    def _left(self, wire: Wire, data: bytes) -> None:
+        entry = self.book.left(data)
+        if entry is not None:
+            self._calls_of_wires[wire] = entry
+
+    def _harmed(self, wire: Wire | None, harm: str) -> None:
+        self.book.harmed(current.get() if wire is None else self._calls_of_wires.get(wire), harm)
+
+    def _foreign(self, host: str) -> None:
+        self.book.check(5, f"something connects to {host}", current.get())
+
+    def _bucket_of(self, entry: Entry) -> TokenBucket | None:
+        for machine in self.machines:
+            found = machine.buckets._buckets.get(machine.buckets._known_as(entry.bucket_key))
+            if found is not None:
+                return found
+        return None
+
+    def _watched_process(self, arrival: Any, user: Any, faults: Any, course: Any, trace_id: str) -> Any:
+        answer = self._process(arrival, user, faults, course, trace_id)
+        held: object = None
+        if user is not None and answer.code == "0" and arrival.method == "GET":
+            if arrival.endpoint == str(BALANCE):
+                held = user._ledger.balance or Balance("OKSOL", Decimal(0), Decimal(0), Decimal(0))
+            else:
+                held = json.loads(answer.body)["data"]
+        self.book.arrived(arrival, user, faults, answer, held)
+        return answer
+
+    def spend(self, user: EmulatedUser, endpoint: str) -> None:
+        """Let another program of the user's call an endpoint."""
+        front = self.exchange._server._front
+        front._accept(okx_sol_async.emulator.front.ROUTES[endpoint], user.uid, self.loop.time())
+
+    # Its beginning and end.
+
+    @contextlib.contextmanager
+    def patched(self) -> Iterator[None]:
+        """Put the parts of this world in their places."""
+        book = self.book
+
+        class WatchedLease(okx_sol_async.ratelimit._Lease):
+            __slots__ = ("_granted",)
+
+            def __init__(self, bucket: Any, loop: Any, number: int, since: float) -> None:
+                super().__init__(bucket, loop, number, since)
+                self._granted = book.granted(current.get(), bucket)
+
+            def answered(self) -> Any:
+                if self._open:
+                    self._granted.answered_at = self._loop.time()
+                    book.leases_held -= 1
+                return super().answered()
+
+            def abandoned(self) -> Any:
+                if self._open:
+                    self._granted.abandoned_at = self._loop.time()
+                    book.leases_held -= 1
+                return super().abandoned()
+
+        ask_time = okx_sol_async.call.Call._ask_time
+
+        async def watched_ask(call: Any) -> None:
+            entry = current.get()
+            if entry is None:
+                return await ask_time(call)
+            entry.asked_time = entry.asking_time = True
+            try:
+                return await ask_time(call)
+            finally:
+                entry.asking_time = False
+
+        def new_http(*, keep_connections: bool) -> aiohttp.ClientSession:
+            machine = _machine.get()
+            connector = SimulatedConnector(
+                self.network, machine.weather, machine.ip, limit=machine.pool, force_close=not keep_connections
+            )
+            return aiohttp.ClientSession(
+                connector=connector, cookie_jar=aiohttp.DummyCookieJar(), headers={"User-Agent": USER_AGENT}
+            )
+
+        def port(server: Any, host: str, number: int) -> SimulatedPort:
+            return SimulatedPort(self.network, server, Connection)
+
+        with contextlib.ExitStack() as stack:
+            for target, name, new in (
+                (okx_sol_async.session, "_new_http", new_http),
+                (okx_sol_async.session, "PROCESS_LIMITER", self.process_limiter),
+                (okx_sol_async.ratelimit, "_Lease", WatchedLease),
+                (okx_sol_async.call.Call, "_ask_time", watched_ask),
+                (okx_sol_async.emulator.server, "Port", port),
+                # A connection that was idle for too long is not used again, by this clock.
+                (aiohttp.connector, "monotonic", self.loop.time),
+            ):
+                stack.enter_context(mock.patch.object(target, name, new))
+            root = logging.getLogger()
+            handlers, level = root.handlers[:], root.level
+            root.handlers[:] = [LogReader(book)]
+            root.setLevel(logging.DEBUG)
+            try:
+                yield
+            finally:
+                root.handlers[:] = handlers
+                root.setLevel(level)
+
+    async def finish(self) -> None:
+        """Wait for the last calls, close everything, and look at what is left."""
+        book = self.book
+        under_way = [task for task in self._tasks if not task.done()]
+        if under_way:
+            await asyncio.wait(under_way, timeout=PATIENCE)
+        for task, entry in self._tasks.items():
+            if not task.done():
+                book.lost += 1
+                book.check(9, "never ended", entry)
+                task.cancel()
+        for slot in self.slots:
+            await self._close(slot, slot.session)
+        await self.exchange.__aexit__(None, None, None)
+        await asyncio.sleep(300.0)
+        for entry in book.entries.values():
+            if entry.amt is not None and entry.ended:
+                book.check_money(entry)
+        gc.collect()
+        await asyncio.sleep(1.0)
+        me = asyncio.current_task()
+        book.check(
+            8,
+            laws.nothing_is_left(
+                sorted((task for task in asyncio.all_tasks() if task is not me), key=asyncio.Task.get_name),
+                [timer for timer in self.loop._scheduled if not timer.cancelled()],  # type: ignore[attr-defined]
+                {
+                    "leases": book.leases_held,
+                    "connections": len(self.network.wires),
+                    "buckets": sum(len(machine.buckets) for machine in self.machines),
+                    "calls": sum(len(slot.under_way) for slot in self.slots),
+                },
+            ),
+        )
+
+
+async def _tag(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    """Say on each request which call it is of."""
+    entry = current.get()
+    if entry is not None:
+        request.headers[TAG] = str(entry.number)
+    return await handler(request)
