@@ -342,14 +342,15 @@ class Call(Generic[R]):
         return outcome
 
     async def _ask_time(self) -> None:
-        """Ask OKX for its time, unless another call has just done so."""
-        route = self._route
+        """Ask OKX for its time, unless another call has just done so, in vain or not."""
+        route, clock = self._route, self._route.clock
         async with route.asking_time:
-            if route.clock.corrected_at > self._steady_sent:
+            if max(clock.corrected_at, clock.asked_in_vain_at) > self._steady_sent:
                 return
             try:
                 await measure_clock(route, self._http)
             except OKXError as error:
+                clock.asked_in_vain_at = clock.steady()
                 logger.warning("OKX does not tell its time: %s", error.summary)
 
     def _may_have_happened(self, failure: OKXError) -> bool:

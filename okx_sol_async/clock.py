@@ -83,7 +83,7 @@ class ServerClock:
 
     """
 
-    __slots__ = ("_ahead", "_bounds", "_corrected_at", "_wall", "date", "steady")
+    __slots__ = ("_ahead", "_bounds", "_corrected_at", "_wall", "asked_in_vain_at", "date", "steady")
 
     def __init__(self, wall: Callable[[], float] = time.time, steady: Callable[[], float] | None = None) -> None:
         self._wall = wall
@@ -93,6 +93,8 @@ class ServerClock:
         self._ahead = wall() - self.steady()
         self._bounds: _Bounds | None = None
         self._corrected_at = -math.inf
+        #: When OKX was last asked for its time and did not tell it, by the steady clock.
+        self.asked_in_vain_at = -math.inf
         #: The ``Date`` that was heard last. Its like tells nothing new.
         self.date: str | None = None
 

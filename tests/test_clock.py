@@ -36,6 +36,7 @@ class Exchange:
         self.date_off = date_off
         self.paths: list[str] = []
         self.refuse_always = False
+        self.tells_time = True
 
     def now(self) -> float:
         return time.time() + self.off
@@ -43,7 +44,11 @@ class Exchange:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         self.paths.append(request.path)
         status, answer = 200, {"code": "0", "msg": "", "data": [ROW]}
-        if request.path == TIME:
+        if request.path == TIME and not self.tells_time:
+            # Long enough that many calls need it meanwhile.
+            await asyncio.sleep(0.1)
+            status, answer = 400, {"code": "50000", "msg": "no"}
+        elif request.path == TIME:
             answer = {"code": "0", "msg": "", "data": [{"ts": str(int(self.now() * 1000))}]}
         else:
             signed = datetime.fromisoformat(request.headers["OK-ACCESS-TIMESTAMP"]).timestamp()
@@ -135,6 +140,18 @@ async def test_many_calls_share_one_correction() -> None:
 
     assert 1 == exchange.paths.count(TIME)
     assert 20 <= exchange.signed <= 40
+
+
+async def test_many_calls_share_one_failure_to_learn_the_time() -> None:
+    """None of them asks again, one after the other, what the first one was not told."""
+    exchange = Exchange(45.0, None)
+    exchange.tells_time = False
+    keys = [Credentials(f"key-{number}", "secret-secret", "passphrase") for number in range(20)]
+    async with session_of(exchange) as session:
+        outcomes = await asyncio.gather(*(session.call(BALANCE, key) for key in keys), return_exceptions=True)
+
+    assert {ClockSkew} == {type(outcome) for outcome in outcomes}
+    assert 1 == exchange.paths.count(TIME)
 
 
 async def test_what_cannot_be_healed_says_how_far_the_clocks_are_apart() -> None:

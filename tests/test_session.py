@@ -21,6 +21,7 @@ from okx_sol_async import (
     Counters,
     Credentials,
     Endpoint,
+    Lease,
     LocalLimiter,
     OKXError,
     OutcomeUnknown,
@@ -342,6 +343,33 @@ async def test_max_wait_counts_the_queue_only() -> None:
     assert [Timeout, Timeout] == [type(outcome) for outcome in outcomes[6:]]
     assert "max_wait" in str(outcomes[6])
     assert 6 == exchange.tally().received
+
+
+class SlowLimiter:
+    """Lets each caller stand in the queue until it gives up."""
+
+    def bucket(self, key: BucketKey, limit: RateLimit) -> "SlowLimiter":
+        return self
+
+    async def acquire(self, deadline: float | None) -> Lease:
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep((deadline or loop.time() + 5) - loop.time())
+        raise Timeout("no turn")
+
+
+async def test_who_gives_up_in_the_queue_has_waited_too() -> None:
+    """The error, the report and the counters tell how long a call waited in vain."""
+    reports: list[CallReport] = []
+    async with Session(limiter=SlowLimiter(), max_wait=0.05, observe=reports.append) as session:
+        with pytest.raises(Timeout) as caught:
+            await session.call(BALANCE, CREDENTIALS)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(session.call(BALANCE, CREDENTIALS), 0.03)
+        counters = session.counters
+
+    assert 0.04 < (caught.value.waited or 0.0)
+    assert [True, True] == [report.waited > 0.02 for report in reports]
+    assert 2 == counters.waits
 
 
 async def test_timeout_counts_the_wire_only() -> None:
