@@ -354,7 +354,7 @@ class SlowLimiter:
     async def acquire(self, deadline: float | None) -> Lease:
         loop = asyncio.get_running_loop()
         await asyncio.sleep((deadline or loop.time() + 5) - loop.time())
-        raise Timeout("no turn")
+        raise Timeout("late")
 
 
 async def test_who_gives_up_in_the_queue_has_waited_too() -> None:

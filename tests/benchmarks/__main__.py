@@ -7,7 +7,19 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tests.benchmarks import burst, cpu, imports, limits, machines, memory, pictures, pushback, pushback_tcp, users
+from tests.benchmarks import (
+    burst,
+    cpu,
+    imports,
+    limits,
+    machines,
+    memory,
+    months,
+    pictures,
+    pushback,
+    pushback_tcp,
+    users,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +36,7 @@ BENCHMARKS: Mapping[str, Callable[[], Iterator[Line]]] = {
     "pushback-tcp": pushback_tcp.run,
     "users": users.run,
     "machines": machines.run,
+    "simulation": months.run,
     "pictures": pictures.run,
 }
 #: It writes into docs/images, so it runs only when it is named.
@@ -32,6 +45,7 @@ ONLY_BY_NAME = "pictures"
 IN_FULL: Mapping[str, Callable[[], Iterator[Line]]] = {
     "limits": partial(limits.run, full=True),
     "pushback": partial(pushback.run, full=True),
+    "simulation": partial(months.run, full=True),
     "pushback-tcp": partial(pushback_tcp.run, full=True),
 }
 

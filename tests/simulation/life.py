@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -42,10 +41,21 @@ class Habits:
     remake: float = 6 * HOUR
     stranger: float = 8 * HOUR
     clock: float = 12 * HOUR
+    #: How long an episode lasts, about.
+    lasts: tuple[float, ...] = (5.0, 60.0, 600.0)
 
 
 #: A quarter of an hour in which nothing goes as it should.
-STORM: Final = Habits(days=1 / 96, bot=120.0, burst=120.0, episode=150.0, remake=200.0, stranger=400.0, clock=400.0)
+STORM: Final = Habits(
+    days=1 / 96,
+    bot=120.0,
+    burst=120.0,
+    episode=60.0,
+    remake=200.0,
+    stranger=400.0,
+    clock=400.0,
+    lasts=(2.0, 10.0, 60.0),
+)
 
 
 class Life:
@@ -62,7 +72,9 @@ class Life:
         world, rng = self._world, self._random
         for _ in range(rng.randint(1, 3)):
             machine = world.add_machine(pool=rng.choice((2, 8, 256, 256)))
-            machine.ahead = rng.choice((0.0, 0.0, rng.uniform(-3, 3), rng.uniform(-45, 45), rng.choice((-600.0, 600.0))))
+            machine.ahead = rng.choice(
+                (0.0, 0.0, rng.uniform(-3, 3), rng.uniform(-45, 45), rng.choice((-600.0, 600.0)))
+            )
             machine.weather.latency = rng.choice((0.005, 0.03, 0.12))
             machine.weather.jitter = rng.choice((0.0, 0.01, 0.1))
             service = self._slot(machine)
@@ -109,18 +121,14 @@ class Life:
         for slot in self._world.slots:
             acts.extend((habits.bot * len(slot.members), self._poll(slot, member)) for member in slot.members)
         tasks = [create(self._now_and_then(mean, act)) for mean, act in acts]
-        failed = self._world.book.stop
-        await asyncio.wait([asyncio.gather(*tasks), failed], return_when=asyncio.FIRST_COMPLETED)
-        if failed.done():
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
+        await asyncio.gather(*tasks)
 
     async def _now_and_then(self, mean: float, act: Callable[[], Awaitable[None]]) -> None:
         loop = self._world.loop
+        stop = self._world.book.stop
         while True:
-            await asyncio.sleep(self._random.expovariate(1 / mean))
-            if loop.time() >= self._until:
+            await asyncio.wait([stop], timeout=self._random.expovariate(1 / mean))
+            if loop.time() >= self._until or stop.done():
                 return
             await act()
 
@@ -219,7 +227,7 @@ class Life:
         usual = attrs.evolve(machine.weather)
         wrong = [rng.choice((self._bad_network, self._bad_exchange)) for _ in range(rng.choice((1, 1, 2)))]
         endings = [begin(machine.weather) for begin in wrong]
-        lasts = rng.choice((5.0, 60.0, 600.0)) * rng.expovariate(1.0)
+        lasts = rng.choice(self._habits.lasts) * rng.expovariate(1.0)
         ends_at = world.loop.time() + lasts
         for _ in range(rng.choice((1, 2, 4))):
             await self._burst(machine)
@@ -252,22 +260,23 @@ class Life:
                 wire.break_off()
         return lambda: None
 
-    def _bad_exchange(self, _weather: Weather) -> Callable[[], None]:
+    def _bad_exchange(self, weather: Weather) -> Callable[[], None]:
         world, rng = self._world, self._random
-        if rng.random() < 0.15:
+        luck = rng.random()
+        if luck < 0.15:
             world.book.note("outage")
             world.book.harms["outage"] += 1
             outage = world.exchange.outage()
             return outage.end
+        if luck < 0.25:
+            return self._nobody_tells_the_time(weather)
         members = [member for slot in world.slots for member in slot.members]
         user = None if rng.random() < 0.7 else rng.choice(members).user
         endpoint = rng.choice((None, None, None, "GET /api/v5/public/time"))
         probability = rng.choice((0.05, 0.3, 1.0))
         users = [member.user for member in members]
         victim = rng.choice([member for member in members if users.count(member.user) == 1])
-        befalls = [_draw_fault(rng, victim.credentials)]
-        if rng.random() < 0.2:
-            befalls.append(_draw_fault(rng, victim.credentials))
+        befalls = [_draw_fault(rng, victim.credentials) for _ in range(rng.choice((1, 1, 2, 4)))]
         world.book.note(f"faults {' '.join(type(fault).__name__ for fault in befalls)} {probability}")
         if laws.MARK in repr(befalls):
             # Whoever echoes a secret knows it from a call of its owner's.
@@ -278,6 +287,30 @@ class Life:
             else world.exchange.fail_sometimes(fault, probability=probability, endpoint=endpoint)
             for fault in befalls
         ]
+
+        def stop() -> None:
+            for injection in injections:
+                injection.stop()
+
+        return stop
+
+    def _nobody_tells_the_time(self, weather: Weather) -> Callable[[], None]:
+        """A machine's clock is wrong, no answer has a date, and OKX does not say what time it is."""
+        world, rng = self._world, self._random
+        world.book.note("nobody tells the time")
+        world.book.harms["nobody tells the time"] += 1
+        for machine in world.machines:
+            if machine.weather is weather:
+                machine.ahead += rng.choice((-400.0, 400.0))
+                for slot in machine.slots:
+                    slot.clock.forget()
+        date = rng.choice((None, "yesterday"))
+        fail = world.exchange.fail_sometimes
+        silent = rng.choice((faults.Silence(), faults.Page(502), faults.Reset()))
+        injections = (
+            fail(silent, probability=rng.choice((0.5, 1.0)), endpoint=str(ENDPOINTS["synchronize_clock"])),
+            fail(faults.DateHeader(date), probability=1.0),
+        )
 
         def stop() -> None:
             for injection in injections:
@@ -297,12 +330,20 @@ def _draw_fault(rng: random.Random, secrets: Credentials) -> Fault:
             lambda: faults.Page(rng.choice((500, 502, 503, 504, 429, 408)), processed=done),
             lambda: faults.Page(rng.choice((403, 404))),
             lambda: faults.Page(200, processed=done),
-            lambda: faults.Body(rng.choice((b"", b"{", b"[]", b'{"code":null}', b"\xff\xfe", b"[" * 3000)), processed=done),
-            lambda: faults.Body(f"<p>{secrets.secret_key} {secrets.passphrase} {secrets.api_key}", status=rng.choice((200, 500)), processed=done),
+            lambda: faults.Body(
+                rng.choice((b"", b"{", b"[]", b'{"code":null}', b"\xff\xfe", b"[" * 3000)), processed=done
+            ),
+            lambda: faults.Body(
+                f"<p>{secrets.secret_key} {secrets.passphrase} {secrets.api_key}",
+                status=rng.choice((200, 500)),
+                processed=done,
+            ),
             lambda: faults.Body(b"not gzip", encoding="gzip", processed=done),
             lambda: faults.HugeBody(2_000_000, processed=done, declared=rng.random() < 0.5),
             lambda: faults.GzipBomb(3_000_000, processed=done),
-            lambda: faults.Redirect(rng.choice(("https://evil.example/x", "http://openapi.okx.com/x")), rng.choice((301, 302, 307, 308))),
+            lambda: faults.Redirect(
+                rng.choice(("https://evil.example/x", "http://openapi.okx.com/x")), rng.choice((301, 302, 307, 308))
+            ),
             lambda: faults.Reset(processed=done),
             lambda: faults.HangUp(processed=done),
             lambda: faults.StaleConnection(processed=done),
@@ -311,9 +352,19 @@ def _draw_fault(rng: random.Random, secrets: Credentials) -> Fault:
             lambda: faults.Cut(rng.randint(0, 30), reset=rng.random() < 0.5),
             lambda: faults.Drip(rng.choice((20.0, 200.0, 2000.0))),
             lambda: faults.Delay(back=rng.choice((0.5, 5.0, 20.0)) * rng.random()),
-            lambda: faults.DateHeader(rng.choice((None, "yesterday", "", rng.uniform(-20, 20), rng.uniform(-700, 700)))),
+            lambda: faults.DateHeader(
+                rng.choice((None, "yesterday", "", rng.uniform(-20, 20), rng.uniform(-700, 700)))
+            ),
             lambda: faults.WrongClock(rng.choice((rng.uniform(-50, 50), rng.uniform(-700, 700)))),
-            lambda: faults.ExtraHeader(*rng.choice((("Date", "Thu, 01 Jan 1970 00:00:00 GMT"), ("Content-Length", "7"), ("X-Trace-Id", secrets.passphrase)))),
+            lambda: faults.ExtraHeader(
+                *rng.choice(
+                    (
+                        ("Date", "Thu, 01 Jan 1970 00:00:00 GMT"),
+                        ("Content-Length", "7"),
+                        ("X-Trace-Id", secrets.passphrase),
+                    )
+                )
+            ),
             lambda: faults.CloseIdle(rng.choice((0.0, 0.01, 5.0))),
         )
     )()

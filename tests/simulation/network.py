@@ -337,8 +337,16 @@ class Network:
         luck = self.random.random()
         await asyncio.sleep(min(2 * self.travel(weather), SYN_TIMEOUT))
         for part, name, error in (
-            (weather.nameless, "nameless", aiohttp.ClientConnectorDNSError(key, socket.gaierror(-3, "Temporary failure in name resolution"))),
-            (weather.refuse, "refuse", aiohttp.ClientConnectorError(key, ConnectionRefusedError(111, "Connection refused"))),
+            (
+                weather.nameless,
+                "nameless",
+                aiohttp.ClientConnectorDNSError(key, socket.gaierror(-3, "Temporary failure in name resolution")),
+            ),
+            (
+                weather.refuse,
+                "refuse",
+                aiohttp.ClientConnectorError(key, ConnectionRefusedError(111, "Connection refused")),
+            ),
             (weather.untrusted, "untrusted", aiohttp.ClientConnectorSSLError(key, OSError(1, "handshake failure"))),
         ):
             luck -= part
@@ -387,7 +395,10 @@ class SimulatedConnector(aiohttp.BaseConnector):
         self._acquired = _Ordered()  # type: ignore[assignment]
 
     async def _create_connection(
-        self, req: aiohttp.ClientRequest, traces: object, timeout: object
+        self,
+        req: aiohttp.ClientRequest,
+        traces: object,
+        timeout: object,  # noqa: ASYNC109 - aiohttp's signature
     ) -> ResponseHandler:
         del traces, timeout
         return await self._network.connect(self._weather, self._ip, req, self._factory)

@@ -80,12 +80,15 @@ async def _simulate(seed: int, habits: Habits, until_broken: int | None, began: 
         seconds=time.perf_counter() - began,
         calls=book.calls,
         healed=book.healed,
-        named=sum(count for name, count in book.outcomes.items() if name not in {"answered", "by its caller"}) - book.lost,
+        named=sum(count for name, count in book.outcomes.items() if name not in {"answered", "by its caller"})
+        - book.lost,
         lost=book.lost,
         broken=tuple(book.broken),
         outcomes=book.outcomes,
         harms=book.harms,
         slowest=took,
-        slowest_call="" if slowest is None else f"{slowest.what}, {slowest.waited:.1f} s in the queue, sent {slowest.sends} times",
+        slowest_call=""
+        if slowest is None
+        else f"{slowest.what}, {slowest.waited:.1f} s in the queue, sent {slowest.sends} times",
         digest=book.digest,
     )

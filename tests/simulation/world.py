@@ -93,6 +93,10 @@ class WatchedClock(ServerClock):
         self._read[timestamp_of(seconds)] = self._loop.time()
         return seconds
 
+    def forget(self) -> None:
+        """Be as if the session had been made now."""
+        self.__init__(self._wall, self.steady, self._loop)  # type: ignore[misc] # a new clock in the place of the old
+
     def read_at(self, timestamp: str) -> float | None:
         """Return the loop's time at which this timestamp was read."""
         return self._read.get(timestamp)
@@ -111,6 +115,7 @@ class Machine:
     pool: int
     #: By how many seconds the clock of the machine is ahead.
     ahead: float = 0.0
+    slots: list[Slot] = attrs.field(factory=list)
 
 
 _machine: Final[contextvars.ContextVar[Machine]] = contextvars.ContextVar("machine")
@@ -185,9 +190,7 @@ class World:
         return self.true_time() + self.exchange_ahead
 
     def _clock_of(self, machine: Machine) -> WatchedClock:
-        return WatchedClock(
-            lambda: self.true_time() + machine.ahead, lambda: self.loop.time() + self.slept, self.loop
-        )
+        return WatchedClock(lambda: self.true_time() + machine.ahead, lambda: self.loop.time() + self.slept, self.loop)
 
     # Who is there.
 
@@ -203,6 +206,7 @@ class World:
         session, clock = self._new_session(machine, timeout, max_wait, attempts)
         slot = Slot(machine, timeout, max_wait, attempts, session, clock)
         self.slots.append(slot)
+        machine.slots.append(slot)
         return slot
 
     def _new_session(
@@ -250,7 +254,9 @@ class World:
 
     # Calls.
 
-    def start(self, slot: Slot, member: Member | None, what: str, patience: Patience = Patience()) -> asyncio.Task[None]:
+    def start(
+        self, slot: Slot, member: Member | None, what: str, patience: Patience = Patience()
+    ) -> asyncio.Task[None]:
         """Make a call, in a task of its own."""
         endpoint = ENDPOINTS[what]
         number = self.book.calls + 1
@@ -311,9 +317,7 @@ class World:
             # What left before may still be on its way.
             self.book.unlabelled[member.user.uid] = self.loop.time() + 60.0
 
-    async def _run(
-        self, entry: Entry, slot: Slot, deed: Callable[[], Awaitable[object]], patience: Patience
-    ) -> None:
+    async def _run(self, entry: Entry, slot: Slot, deed: Callable[[], Awaitable[object]], patience: Patience) -> None:
         current.set(entry)
         _machine.set(slot.machine)
         slot.under_way[entry] = None
@@ -387,38 +391,6 @@ class World:
     @contextlib.contextmanager
     def patched(self) -> Iterator[None]:
         """Put the parts of this world in their places."""
-        book = self.book
-
-        class WatchedLease(okx_sol_async.ratelimit._Lease):
-            __slots__ = ("_granted",)
-
-            def __init__(self, bucket: Any, loop: Any, number: int, since: float) -> None:
-                super().__init__(bucket, loop, number, since)
-                self._granted = book.granted(current.get(), bucket)
-
-            def answered(self) -> Any:
-                if self._open:
-                    self._granted.answered_at = self._loop.time()
-                    book.leases_held -= 1
-                return super().answered()
-
-            def abandoned(self) -> Any:
-                if self._open:
-                    self._granted.abandoned_at = self._loop.time()
-                    book.leases_held -= 1
-                return super().abandoned()
-
-        ask_time = okx_sol_async.call.Call._ask_time
-
-        async def watched_ask(call: Any) -> None:
-            entry = current.get()
-            if entry is None:
-                return await ask_time(call)
-            entry.asked_time = entry.asking_time = True
-            try:
-                return await ask_time(call)
-            finally:
-                entry.asking_time = False
 
         def new_http(*, keep_connections: bool) -> aiohttp.ClientSession:
             machine = _machine.get()
@@ -436,8 +408,8 @@ class World:
             for target, name, new in (
                 (okx_sol_async.session, "_new_http", new_http),
                 (okx_sol_async.session, "PROCESS_LIMITER", self.process_limiter),
-                (okx_sol_async.ratelimit, "_Lease", WatchedLease),
-                (okx_sol_async.call.Call, "_ask_time", watched_ask),
+                (okx_sol_async.ratelimit, "_Lease", _watched_lease(self.book)),
+                (okx_sol_async.call.Call, "_ask_time", _ask_time),
                 (okx_sol_async.emulator.server, "Port", port),
                 # A connection that was idle for too long is not used again, by this clock.
                 (aiohttp.connector, "monotonic", self.loop.time),
@@ -445,7 +417,7 @@ class World:
                 stack.enter_context(mock.patch.object(target, name, new))
             root = logging.getLogger()
             handlers, level = root.handlers[:], root.level
-            root.handlers[:] = [LogReader(book)]
+            root.handlers[:] = [LogReader(self.book)]
             root.setLevel(logging.DEBUG)
             try:
                 yield
@@ -487,6 +459,46 @@ class World:
                 },
             ),
         )
+
+
+def _watched_lease(book: Book) -> type:
+    """Return the leases of this world, which tell the book what becomes of them."""
+
+    class WatchedLease(okx_sol_async.ratelimit._Lease):
+        __slots__ = ("_granted",)
+
+        def __init__(self, bucket: Any, loop: Any, number: int, since: float) -> None:
+            super().__init__(bucket, loop, number, since)
+            self._granted = book.granted(current.get(), bucket)
+
+        def answered(self) -> Any:
+            if self._open:
+                self._granted.answered_at = self._loop.time()
+                book.leases_held -= 1
+            return super().answered()
+
+        def abandoned(self) -> Any:
+            if self._open:
+                self._granted.abandoned_at = self._loop.time()
+                book.leases_held -= 1
+            return super().abandoned()
+
+    return WatchedLease
+
+
+_real_ask_time: Final = okx_sol_async.call.Call._ask_time
+
+
+async def _ask_time(call: Any) -> None:
+    entry = current.get()
+    if entry is None:
+        await _real_ask_time(call)
+        return
+    entry.asked_time = entry.asking_time = True
+    try:
+        await _real_ask_time(call)
+    finally:
+        entry.asking_time = False
 
 
 async def _tag(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
