@@ -123,7 +123,7 @@ def ended_in_time(entry: Entry, took: float) -> str | None:
 def nothing_is_left(
     tasks: Iterable[asyncio.Task[object]], timers: Iterable[asyncio.TimerHandle], counts: Mapping[str, int]
 ) -> str | None:
-    """Law 8 of life: at the end no task, timer, lease, bucket or connection is left."""
+    """Laws 8 and 9: at the end no task, timer, lease, bucket or connection is left."""
     left = [f"{count} {what}" for what, count in counts.items() if count]
     left += [f"task {task.get_name()} {task.get_coro()}" for task in tasks]
     left += [f"timer {timer!r}" for timer in timers]

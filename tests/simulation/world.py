@@ -44,7 +44,9 @@ EPOCH: Final = 1_767_225_600.0
 HOST: Final = "openapi.okx.com"
 _STAKING: Final = "/api/v5/finance/staking-defi/sol"
 #: How long the end of a world waits for the last calls, in seconds.
-PATIENCE: Final = 6 * 3_600.0
+PATIENCE: Final = 3_600.0
+#: Garbage is collected after so many calls.
+COLLECT_EVERY: Final = 2_000
 
 
 def _as_it_came(data: object) -> object:
@@ -171,6 +173,7 @@ class World:
         self._calls_of_wires: dict[Wire, Entry] = {}
         self._tasks: dict[asyncio.Task[None], Entry] = {}
         self._members = 0
+        self._collect_at = COLLECT_EVERY
         self.exchange = Emulator(
             now=self._exchange_now,
             seed=seed,
@@ -344,6 +347,10 @@ class World:
     def forget_ended(self) -> None:
         """Let go of the tasks of calls that have ended."""
         self._tasks = {task: entry for task, entry in self._tasks.items() if not task.done()}
+        if self.book.calls >= self._collect_at:
+            # At times that the seed decides, because what is collected may speak.
+            self._collect_at = self.book.calls + COLLECT_EVERY
+            gc.collect()
 
     # What others see of them.
 
