@@ -3,11 +3,14 @@
 A line with `type: ignore[...]` must be wrong for exactly that reason: mypy complains of one that is not needed.
 """
 
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from okx_sol_async import (
+    APY_HISTORY,
     BALANCE,
+    Apy,
     Balance,
     Bucket,
     BucketKey,
@@ -17,6 +20,11 @@ from okx_sol_async import (
     Limiter,
     LocalLimiter,
     OKXError,
+    Order,
+    OrderStatus,
+    OrderType,
+    OutcomeUnknown,
+    ProductInfo,
     RateLimit,
     Region,
     Scope,
@@ -24,6 +32,8 @@ from okx_sol_async import (
     Signer,
     SolStaking,
     TokenBucket,
+    apy_history,
+    balances,
 )
 
 
@@ -83,3 +93,46 @@ def errors_tell_all(error: OKXError) -> tuple[str | None, int | None, str | None
 
 def results_are_awaitable(staking: SolStaking) -> Awaitable[Balance]:
     return staking.balance()
+
+
+async def all_of_sol_staking(staking: SolStaking, session: Session) -> None:
+    product: ProductInfo = await staking.product_info()
+    days: int = product.redempt_days
+    page: tuple[Order, ...] = await staking.purchase_redeem_history(type="redeem", after=datetime.now(UTC), limit=days)
+    kind: OrderType = page[0].type
+    status: OrderStatus = page[0].status
+    done: datetime = page[0].completed_time  # type: ignore[assignment]
+    apys: tuple[Apy, ...] = await apy_history(7)
+    apys = await session.call(APY_HISTORY, None, {"days": "7"})
+    apys = await staking.apy_history(7)
+    orders: AsyncIterator[Order] = staking.history(type=kind, status=status, since=done, until=None, limit=5)
+    async for order in orders:
+        amt: Decimal = order.amt
+        assert amt
+    assert apys
+
+
+async def amounts_are_exact(staking: SolStaking) -> None:
+    await staking.purchase("1.5")
+    await staking.redeem(Decimal("0.5"))
+    await staking.purchase(1.5)  # type: ignore[arg-type]
+    await staking.redeem(1)  # type: ignore[arg-type]
+    nothing: str = await staking.purchase("1")  # type: ignore[assignment]
+    assert nothing
+
+
+async def a_lost_answer_is_looked_up(error: OutcomeUnknown) -> Order | None:
+    sent: tuple[OrderType | None, Decimal | None, datetime | None] = error.type, error.amt, error.sent_at
+    assert sent
+    return await error.resolve(wait=5)
+
+
+async def each_user_has_a_balance_or_an_error(session: Session, users: list[Credentials]) -> None:
+    async for user, found in balances(session, users, concurrency=10):
+        key: str = user.api_key
+        known: Balance | OKXError = found
+        wrong: Balance = found  # type: ignore[assignment]
+        assert (key, known, wrong)
+    async for balance in SolStaking(users[0], session).watch(every=60, changes_only=False):
+        amt: Decimal = balance.amt
+        assert amt
