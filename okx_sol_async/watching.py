@@ -28,13 +28,10 @@ PATIENCE: Final = 60.0
 
 @runtime_checkable
 class _Told(Protocol):
-    """A bucket that tells how full it is. That of another limiter may not."""
+    """A bucket that tells how many calls could leave at once, none while others wait. Another limiter's may not tell."""
 
     @property
     def free(self) -> int: ...
-
-    @property
-    def queue(self) -> int: ...
 
 
 async def watch_balance(
@@ -104,7 +101,7 @@ async def _wait_for_room(session: Session, credentials: Credentials) -> None:
         if not isinstance(bucket, _Told):
             return
         now = loop.time()
-        free = 0 if bucket.queue else bucket.free
+        free = bucket.free
         if free > 1:
             return
         room_since = None if free == 0 else now if room_since is None else room_since

@@ -269,6 +269,28 @@ def test_as_many_are_found_as_happened(sent: list[tuple[float, float, bool | Non
     assert len(taken) == len(set(taken)) == sum(fate is None for _, _, fate in sent)
 
 
+def test_one_that_was_denied_has_its_order_last() -> None:
+    """Its caller was told that nothing happened, and may have sent the very write again that is looked for now."""
+    first, again, seen = write(0), write(1), order(0.2)
+
+    assert find(again, [first, again], [seen]) is None
+    assert find(first, [first, again], [seen]) is seen
+    first.outcome = Outcome.DENIED
+    assert find(again, [first, again], [seen]) is seen
+
+
+def test_what_was_told_is_remembered() -> None:
+    """Both of it."""
+    for shown, outcome in (([], Outcome.DENIED), ([order(0.1)], Outcome.TAKEN)):
+        lost = write(0)
+
+        async def read(_since: datetime, _until: datetime, shown: list[Order] = shown) -> list[Order]:
+            return shown
+
+        run(look_up(read, lost, lambda: NOW, 0))
+        assert lost.outcome is outcome
+
+
 def test_the_journal_forgets() -> None:
     """Ten minutes are enough, so that memory stays flat."""
     journal = Journal()

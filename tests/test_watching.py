@@ -242,7 +242,7 @@ def test_no_room_is_told(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_a_limiter_that_tells_nothing_is_asked_as_it_is() -> None:
-    """Buckets of other limiters need neither ``free`` nor ``queue``."""
+    """Buckets of other limiters need not have ``free``."""
 
     @attrs.define
     class Silent:
