@@ -145,7 +145,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Begin to listen."""
     config.addinivalue_line("markers", "shows_secrets(why): the test shows secrets on purpose")
     Credentials.__new__ = _new  # type: ignore[assignment, method-assign]
-    _watch(signing, "sign", lambda signature, *_, **__: GUARD.learn(signature))
+    _watch(signing, "sign", lambda signature, *_, **__: GUARD.parts.add(signature[:PART]))
     _watch(subprocess.Popen, "communicate", lambda output, *_, **__: _see_output("the output of a process", output))
     _watch(pytest.CaptureFixture, "readouterr", lambda output, *_: _see_output("what a test printed", output))
     _watch(pytest.ExceptionInfo, "fill_unfilled", _see_caught)

@@ -28,8 +28,10 @@ class _PollingSelector(selectors.DefaultSelector):
 class VirtualLoop(asyncio.SelectorEventLoop):
     """A loop that takes no real time. Without sockets only."""
 
+    selector = _PollingSelector
+
     def __init__(self, start: float = 1000.0) -> None:
-        self._polling = _PollingSelector(start)
+        self._polling = self.selector(start)
         super().__init__(self._polling)
 
     def time(self) -> float:
@@ -40,3 +42,42 @@ def run(main: Coroutine[Any, Any, R], *, start: float = 1000.0) -> R:
     """Run a coroutine on a virtual clock and return its result."""
     with asyncio.Runner(loop_factory=lambda: VirtualLoop(start)) as runner:
         return runner.run(main)
+
+
+def run_with_sockets(main: Coroutine[Any, Any, R]) -> R:
+    """The same for a client and a server that talk over real sockets."""
+    with asyncio.Runner(loop_factory=VirtualSocketLoop) as runner:
+        return runner.run(main)
+
+
+class _PatientSelector(_PollingSelector):
+    """Waits a moment for input that is on its way between two sockets of this process, before the clock jumps."""
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = selectors.DefaultSelector.select(self, 0)
+        if not ready and (timeout is None or timeout > 0.005):
+            ready = selectors.DefaultSelector.select(self, 0.0005)
+        if ready or timeout == 0:
+            self.clock += 1e-6
+            return ready
+        return super().select(timeout)
+
+
+class VirtualSocketLoop(VirtualLoop):
+    """The same for a client and a server on one loop, which talk over real sockets."""
+
+    selector = _PatientSelector
+    _steps_left = 0
+    _stepped: asyncio.Future[None] | None = None
+
+    def step(self, number: int) -> asyncio.Future[None]:
+        """Return a future that is done after so many steps of the loop; one that waits for a timer is one step."""
+        self._steps_left, self._stepped = number, self.create_future()
+        return self._stepped
+
+    def _run_once(self) -> None:
+        super()._run_once()  # type: ignore[misc] # asyncio's loops have it
+        self._steps_left -= 1
+        if self._steps_left <= 0 and self._stepped is not None:
+            self._stepped.set_result(None)
+            self._stepped = None

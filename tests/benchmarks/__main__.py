@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tests.benchmarks import (
     burst,
     cpu,
+    endurance,
     imports,
     limits,
     machines,
@@ -31,6 +32,7 @@ BENCHMARKS: Mapping[str, Callable[[], Iterator[Line]]] = {
     "memory": memory.run,
     "burst": burst.run,
     "imports": imports.run,
+    "endurance": endurance.run,
     "limits": limits.run,
     "pushback": pushback.run,
     "pushback-tcp": pushback_tcp.run,

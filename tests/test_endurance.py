@@ -1,0 +1,26 @@
+import logging
+import tracemalloc
+
+import pytest
+
+from okx_sol_async import retries, signing
+from tests.benchmarks import endurance
+
+
+async def test_a_thousand_calls_with_faults_leave_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No task, no timer, no more sockets than are kept alive, and less memory than a tenth of a line for each."""
+    # What the test suite keeps of logs and signatures would be memory.
+    monkeypatch.setattr(signing, "sign", signing.sign.__wrapped__)  # type: ignore[attr-defined]
+    monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)
+    monkeypatch.setattr(retries, "FIRST_WAIT", 0.001)
+    tracemalloc.start()
+    before, after, outcomes = await endurance.run_calls(1500)
+    tracemalloc.stop()
+
+    assert {"answered", "TransportError", "AuthenticationError", "CancelledError"} <= set(outcomes)
+    assert 1500 == sum(outcomes.values())
+    assert (before.tasks, before.timers) == (after.tasks, after.timers)
+    assert after.files <= before.files + endurance.AT_ONCE
+    assert after.bytes - before.bytes < 100_000
