@@ -111,7 +111,7 @@ async def _make(session: Session, calls: int, chance: random.Random, outcomes: d
 
 async def _count() -> Left:
     # What was given up or cancelled is closed by the loop within some steps, and slots are free after a while.
-    await asyncio.sleep(2.0 + TIMEOUT)
+    await asyncio.sleep(2 * TIMEOUT)
     gc.collect()
     loop = asyncio.get_running_loop()
     timers = sum(not handle.cancelled() for handle in getattr(loop, "_scheduled", ()))
