@@ -13,6 +13,7 @@ R = TypeVar("R")
 
 logger: Final = logging.getLogger("okx_sol_async")
 
+_SILENCE: Final = logging.NullHandler()
 #: The longest wait before the first retry, in seconds. It doubles with each further one.
 FIRST_WAIT: Final = 0.5
 #: The longest wait before any retry, in seconds.
@@ -85,6 +86,8 @@ async def try_again(
     # Most processes never come here.
     import stamina  # noqa: PLC0415
 
+    # It logs each retry as a warning, which Python prints where nobody has set up logging.
+    logging.getLogger("stamina").addHandler(_SILENCE)
     failures = 0
 
     def wait_before_next(error: Exception) -> bool | float:

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import json
+import logging
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -312,6 +313,16 @@ def test_an_outage_is_not_answered_by_a_storm() -> None:
         spent += budget.spend(number / 10_000)
 
     assert 1000 <= spent <= 1000 + retries.RESERVE + 2
+
+
+async def test_a_retry_prints_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where no logging is set up, as pytest's is not for this one logger here."""
+    monkeypatch.setattr(logging.getLogger("stamina"), "propagate", False)
+    script = Script(coded("50001", 503), page(200, GOOD, "application/json"))
+    async with session_of(script) as session:
+        await session.call(READ, CREDENTIALS)
+
+    assert ("", "") == capsys.readouterr()
 
 
 async def test_a_retry_is_taken_from_the_budget_once() -> None:
