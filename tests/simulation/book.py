@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from okx_sol_async import CallReport, Credentials
+    from okx_sol_async import CallReport, Credentials, Session
     from okx_sol_async.emulator import EmulatedUser
     from okx_sol_async.emulator.answers import Answer
     from okx_sol_async.emulator.arrivals import Arrival
@@ -97,6 +97,7 @@ class Entry:
     #: From when on it is about to leave the queue, so that others may pass it.
     leaves_at: float = math.inf
     bucket_key: BucketKey | None = None
+    session: Session | None = None
     #: Whether it asked OKX for its time in between, and whether it is doing so.
     asked_time: bool = False
     asking_time: bool = False
@@ -296,7 +297,7 @@ class Book:
             self._search(entry, outcome)
         if entry.amt is None:
             # The entry stays, because its bytes may still be on their way.
-            entry.held, entry.credentials, entry.outcome = [], None, None
+            entry.held, entry.credentials, entry.session, entry.outcome = [], None, None, None
         else:
             self.check_money(entry)
 

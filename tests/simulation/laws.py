@@ -120,6 +120,13 @@ def ended_in_time(entry: Entry, took: float) -> str | None:
     return None if took <= allowed + 0.1 else f"took {took:.3f} s, of which {allowed:.3f} are accounted for"
 
 
+def closing_ends_all(took: float, under_way: int) -> str | None:
+    """Law 9: a session that closes ends its calls, at once."""
+    if took <= MOMENT and not under_way:
+        return None
+    return f"closing took {took:.3f} s, and {under_way} calls were still under way after it"
+
+
 def nothing_is_left(
     tasks: Iterable[asyncio.Task[object]], timers: Iterable[asyncio.TimerHandle], counts: Mapping[str, int]
 ) -> str | None:

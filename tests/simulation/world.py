@@ -252,7 +252,10 @@ class World:
     async def _close(self, slot: Slot, session: Session) -> None:
         for entry in slot.under_way:
             entry.leaves_at = min(entry.leaves_at, self.loop.time())
+        began = self.loop.time()
         await session.aclose()
+        under_way = sum(entry.session is session for entry in slot.under_way)
+        self.book.check(9, laws.closing_ends_all(self.loop.time() - began, under_way))
         self.book.check(5, laws.shows_no_secret(repr(session) + repr(session._route)))
 
     # Calls.
@@ -276,6 +279,7 @@ class World:
             slot.max_wait,
             self.loop.time(),
         )
+        entry.session = session
         entry.bucket_key = session._route.bucket_key(endpoint, credentials)
         waits = [at for at in (patience.timeout, slot.max_wait) if at is not None]
         entry.leaves_at = self.loop.time() + min(waits, default=float("inf"))
