@@ -22,6 +22,8 @@ PAGE: Final = 100
 #: The most days of the APY history.
 DAYS: Final = 365
 _AMOUNT: Final = re.compile(r"[0-9]{1,40}(?:\.[0-9]{1,40})?", re.ASCII)
+_MILLISECONDS: Final = re.compile(r"[0-9]{1,14}", re.ASCII)
+_LATEST: Final = 10**14
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
@@ -80,6 +82,23 @@ def milliseconds(name: str, at: object, *, rounded_up: bool) -> int:
         raise ConfigurationError(message)
     since = at - _EPOCH
     return -(-since // _MILLISECOND) if rounded_up else since // _MILLISECOND
+
+
+def page_bound(name: str, at: object, *, rounded_up: bool) -> int:
+    """Return the bound of a page in whole milliseconds since 1970, which may be written so already.
+
+    Raises:
+        ConfigurationError: ``at`` is neither such a number, nor an aware `datetime` from 1970 on.
+
+    """
+    if type(at) is int and 0 <= at < _LATEST:
+        return at
+    if isinstance(at, str) and _MILLISECONDS.fullmatch(at):
+        return int(at)
+    if isinstance(at, datetime):
+        return milliseconds(name, at, rounded_up=rounded_up)
+    message = f"{name} must be an aware datetime, or milliseconds since 1970 as OKX writes them, not {_show(at)}"
+    raise ConfigurationError(message)
 
 
 def moment(of: int) -> datetime:

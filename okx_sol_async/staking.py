@@ -8,7 +8,16 @@ from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Final, Self
 
-from okx_sol_async.arguments import DAYS, PAGE, checked_amount, checked_word, milliseconds, seconds, whole_number
+from okx_sol_async.arguments import (
+    DAYS,
+    PAGE,
+    checked_amount,
+    checked_word,
+    milliseconds,
+    page_bound,
+    seconds,
+    whole_number,
+)
 from okx_sol_async.endpoints import (
     APY_HISTORY,
     BALANCE,
@@ -181,8 +190,8 @@ class SolStaking:
         *,
         type: OrderType | str | None = None,  # noqa: A002 - OKX's name
         status: OrderStatus | str | None = None,
-        after: datetime | None = None,
-        before: datetime | None = None,
+        after: datetime | int | str | None = None,
+        before: datetime | int | str | None = None,
         limit: int | None = None,
     ) -> tuple[Order, ...]:
         """Return one page of the purchases and redemptions, the newest first. `history` gives all of them.
@@ -193,8 +202,8 @@ class SolStaking:
         Args:
             type: ``"purchase"`` or ``"redeem"``; `None` for both.
             status: ``"pending"``, ``"success"`` or ``"failed"``; `None` for any. OKX may refuse other ones.
-            after: only orders that were requested earlier than this time, as an aware datetime. OKX calls it so
-                because they come after it on the page.
+            after: only orders that were requested earlier than this time: an aware datetime, or milliseconds since
+                1970 as OKX has them. OKX calls it so because they come after it on the page.
             before: only orders that were requested later than this time.
             limit: the most orders of the page, up to 100; `None` for 100.
 
@@ -208,8 +217,8 @@ class SolStaking:
         """
         return await self._page(
             _filters(type, status),
-            after=None if after is None else milliseconds("after", after, rounded_up=True),
-            before=None if before is None else milliseconds("before", before, rounded_up=False),
+            after=None if after is None else page_bound("after", after, rounded_up=True),
+            before=None if before is None else page_bound("before", before, rounded_up=False),
             limit=None if limit is None else whole_number("limit", limit, PAGE),
         )
 

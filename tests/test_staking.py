@@ -292,11 +292,13 @@ async def test_a_page_is_asked_for_in_okx_words() -> None:
             type="redeem", status=OrderStatus.PENDING, after=at, before=elsewhere, limit=7
         )
         await staking.purchase_redeem_history(status=OrderStatus("cooling"))
+        await staking.purchase_redeem_history(after=1683413171001, before="1683413171000")
 
     assert [
         "",
         "type=redeem&status=pending&after=1683413171001&before=1683413171000&limit=7",
         "status=cooling",
+        "after=1683413171001&before=1683413171000",
     ] == [target.partition("?")[2] for target in recorder.targets]
 
 
@@ -308,7 +310,10 @@ async def test_a_page_is_asked_for_in_okx_words() -> None:
         {"status": "sucess"},
         {"status": 1},
         {"after": datetime(2026, 1, 1)},  # noqa: DTZ001 - that is the mistake
-        {"before": 1683413171000},
+        {"before": -1},
+        {"before": True},
+        {"after": 1683413171.5},
+        {"after": "yesterday"},
         {"after": datetime(1969, 1, 1, tzinfo=UTC)},
         {"limit": 0},
         {"limit": 101},
