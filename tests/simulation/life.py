@@ -45,7 +45,7 @@ class Habits:
     lasts: tuple[float, ...] = (5.0, 60.0, 600.0)
 
 
-#: A quarter of an hour in which nothing goes as it should.
+#: Minutes in which nothing goes as it should.
 STORM: Final = Habits(
     days=1 / 96,
     bot=120.0,

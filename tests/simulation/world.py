@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import contextvars
 import gc
+import inspect
 import json
 import logging
 import random
@@ -22,6 +23,7 @@ import okx_sol_async.call
 import okx_sol_async.emulator.server
 import okx_sol_async.ratelimit
 import okx_sol_async.session
+import okx_sol_async.signing
 from okx_sol_async import Balance, Credentials, LocalLimiter, OKXError, RateLimit, Scope, Session, SolStaking
 from okx_sol_async.clock import ServerClock
 from okx_sol_async.emulator import Emulator
@@ -422,6 +424,8 @@ class World:
                 (okx_sol_async.ratelimit, "_Lease", _watched_lease(self.book)),
                 (okx_sol_async.call.Call, "_ask_time", _ask_time),
                 (okx_sol_async.emulator.server, "Port", port),
+                # The suite's guard learns each signature at its leisure; the book searches for them itself.
+                (okx_sol_async.signing, "sign", inspect.unwrap(okx_sol_async.signing.sign)),
                 # A connection that was idle for too long is not used again, by this clock.
                 (aiohttp.connector, "monotonic", self.loop.time),
             ):
