@@ -164,6 +164,7 @@ class Session:
         region: Region | None = None,
         base_url: str | None = None,
         demo: bool | None = None,
+        observe: Callable[[CallReport], None] | None = None,
     ) -> Session:
         """Make a session from ``OKX_REGION`` (``global``, ``us``, ``eea``), ``OKX_BASE_URL`` and ``OKX_DEMO``.
 
@@ -171,6 +172,7 @@ class Session:
             region: wins over the environment, over ``OKX_BASE_URL`` too.
             base_url: wins over the environment and over ``region``.
             demo: wins over ``OKX_DEMO``.
+            observe: as for a `Session`.
 
         Raises:
             ConfigurationError: a variable has a value that it cannot have; the message names it.
@@ -179,7 +181,12 @@ class Session:
         if base_url is None and region is None:
             base_url = os.environ.get("OKX_BASE_URL") or None
             region = _region_from_env()
-        return cls(region=region or Region.GLOBAL, base_url=base_url, demo=_demo_from_env() if demo is None else demo)
+        return cls(
+            region=region or Region.GLOBAL,
+            base_url=base_url,
+            demo=_demo_from_env() if demo is None else demo,
+            observe=observe,
+        )
 
     def __repr__(self) -> str:
         demo = ", demo" if self._route.demo else ""
@@ -294,6 +301,16 @@ class Session:
                 self._last_call_ended.set()
             # The frame and what is raised from it would keep each other alive.
             del error
+
+    @property
+    def origin(self) -> str:
+        """The host that it talks to: ``"https://openapi.okx.com"``."""
+        return str(self._route.origin).rstrip("/")
+
+    @property
+    def demo(self) -> bool:
+        """Whether it is for demo trading."""
+        return self._route.demo
 
     @property
     def clock_offset(self) -> float | None:

@@ -36,6 +36,14 @@ INNER_ROWS = {
         {"exchange"},
         {"__init__"},
     ),
+    "cli": (
+        {"endings", "forms", "axes", "emulated", "options"},
+        {"exchange", "output", "plot", "chart"},
+        {"live", "account", "history", "apy", "writes"},
+        {"serving", "watching"},
+        {"app"},
+        {"__init__"},
+    ),
 }
 # Of each module its row, and its row inside its package.
 LEVEL = {module: (level, 0) for level, row in enumerate(ROWS) for module in row}

@@ -1,0 +1,43 @@
+"""The local exchange as the command line shows it: its user has done something already."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Final
+
+from okx_sol_async.emulator import EmulatedOrder, Emulator, OrderType
+
+#: What the user did: which days before, in milliseconds of that day (UTC), what, how much, and what became of it.
+_PAST: Final[tuple[tuple[int, int, OrderType, str, str], ...]] = (
+    (41, 33_120_512, "purchase", "0.05", "success"),
+    (33, 53_043_207, "purchase", "250", "failed"),
+    (33, 53_121_880, "purchase", "0.25", "success"),
+    (19, 28_214_096, "redeem", "0.27", "success"),
+    (12, 70_502_731, "purchase", "0.031", "success"),
+    (5, 24_360_345, "redeem", "0.05", "success"),
+)
+_PURCHASE_TAKES: Final = timedelta(seconds=1.2)
+
+
+def new_emulator(*, demo: bool, port: int = 0) -> Emulator:
+    """Return a local exchange whose first user has a history; interest accrues as the days go by."""
+    # It accrues only by a clock that the exchange was given.
+    exchange = Emulator(demo=demo, port=port, now=time.time)
+    exchange.user.add_orders(_orders(exchange.now(), timedelta(days=exchange.product.redempt_days)))
+    return exchange
+
+
+def _orders(now: datetime, redemption_takes: timedelta) -> Iterator[EmulatedOrder]:
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    for days, milliseconds, kind, amt, status in _PAST:
+        asked = today - timedelta(days=days) + timedelta(milliseconds=milliseconds)
+        yield EmulatedOrder(
+            type=kind,
+            amt=Decimal(amt),
+            request_time=asked,
+            status=status,
+            completed_time=asked + (redemption_takes if kind == "redeem" else _PURCHASE_TAKES),
+        )

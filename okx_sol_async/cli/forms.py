@@ -1,0 +1,70 @@
+"""How values are written: exactly, for people and for programs."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Context, Decimal
+from typing import Final
+
+import cattrs
+
+from okx_sol_async.errors import ConfigurationError
+from okx_sol_async.models import Apy, Balance, Order, ProductInfo
+
+#: What is written to JSON and CSV. Amounts and rates are strings, because a number of JSON is read as a float.
+Plain = dict[str, str | int | None]
+
+_EXACT: Final = Context(prec=100)
+
+
+def number(value: Decimal) -> str:
+    """Write a number with all its digits, and never with an exponent."""
+    return format(value, "f")
+
+
+def percent(rate: Decimal) -> str:
+    """Write a fraction as per cent, with two decimals or as many more as it has."""
+    whole, _, decimals = number(_EXACT.scaleb(rate, 2)).partition(".")
+    return f"{whole}.{decimals.rstrip('0').ljust(2, '0')} %"
+
+
+def minute(at: datetime | None) -> str:
+    """Write a time for people, to the minute; nothing for `None`."""
+    return "" if at is None else at.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def second(at: datetime) -> str:
+    """Write a time for people, to the second."""
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def stamp(at: datetime) -> str:
+    """Write a time for programs, to the millisecond: ``2026-11-22T16:00:00.000Z``."""
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def plain(value: Apy | Balance | Order | ProductInfo) -> Plain:
+    """Return the fields of a result as programs read them."""
+    return _CONVERTER.unstructure(value)  # type: ignore[no-any-return]
+
+
+def time_of(option: str, text: str | None) -> datetime | None:
+    """Read a time, as ``2026-11-22`` or ``2026-11-22 16:00``; UTC, unless it says otherwise.
+
+    Raises:
+        ConfigurationError: it is not written so.
+
+    """
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(text.strip().removesuffix("UTC").rstrip())
+    except ValueError:
+        message = f"{option} must be a time such as 2026-11-22 or '2026-11-22 16:00', not {text[:40]!r}"
+        raise ConfigurationError(message, hint="It is UTC, unless it ends in an offset such as +08:00.") from None
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at
+
+
+_CONVERTER: Final = cattrs.Converter()
+_CONVERTER.register_unstructure_hook(Decimal, number)
+_CONVERTER.register_unstructure_hook(datetime, stamp)

@@ -1,0 +1,142 @@
+"""What commands print on stdout: tables for people, lines for programs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+
+import attrs
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from okx_sol_async.cli.forms import Plain
+
+#: Between two columns.
+_GAP = 2
+
+
+@attrs.frozen
+class Column:
+    """One column of a table, with the text of each row."""
+
+    name: str
+    cells: Sequence[str]
+    #: Whether it holds numbers, whose points stand below each other.
+    numbers: bool = False
+    #: The style of a cell, by its text.
+    styles: dict[str, str] = attrs.field(factory=dict)
+
+    def aligned(self) -> Column:
+        """Return the same column with its points below each other, if it holds numbers."""
+        if not self.numbers:
+            return self
+        # What follows a point, with the point.
+        tails = [len(cell) - len(cell.partition(".")[0]) for cell in self.cells]
+        longest = max(tails, default=0)
+        cells = [cell + " " * (longest - tail) for cell, tail in zip(self.cells, tails, strict=True)]
+        return attrs.evolve(self, cells=cells)
+
+    @property
+    def width(self) -> int:
+        """How many characters it takes."""
+        return max(map(len, (self.name, *self.cells)))
+
+
+def new_console() -> Console:
+    """Return a console for stdout, as wide as the terminal, or as wide as is needed where there is none."""
+    console = Console(highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = 1000
+    return console
+
+
+def write(text: str) -> None:
+    """Write to stdout."""
+    sys.stdout.write(text)
+
+
+def render(console: Console, *renderables: RenderableType) -> None:
+    """Write what rich makes of these."""
+    with console.capture() as captured:
+        console.print(*renderables, sep="\n")
+    # rich would end the process by itself if nobody reads any more.
+    write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+
+
+def print_fields(fields: Iterable[tuple[str, str, str]]) -> None:
+    """Print names, numbers and their units below each other."""
+    table = fields_table(fields)
+    console = new_console()
+    # A number that does not fit is not cut: it would be another number.
+    console.width = max(console.width, console.measure(table).maximum)
+    render(console, table)
+
+
+def fields_table(fields: Iterable[tuple[str, str, str]]) -> Table:
+    """Return a table of names, numbers and their units; what does not fit is folded."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold", overflow="fold")
+    table.add_column(justify="right", overflow="fold")
+    rows = list(fields)
+    has_units = any(unit for _, _, unit in rows)
+    for name, value, unit in rows:
+        table.add_row(name, value, *([unit] if has_units else []))
+    return table
+
+
+def print_table(columns: Sequence[Column]) -> None:
+    """Print a table; where it does not fit, print its rows below each other, one field a line."""
+    console = new_console()
+    table = [column.aligned() for column in columns]
+    width = sum(column.width for column in table) + _GAP * (len(table) - 1)
+    if width <= console.width:
+        render(console, _beside(table))
+    else:
+        _print_below(console, columns)
+
+
+def _beside(columns: Sequence[Column]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column.name, justify="right" if column.numbers else "left", no_wrap=True)
+    for cells in zip(*(column.cells for column in columns), strict=True):
+        styled = zip(columns, cells, strict=True)
+        table.add_row(*(Text(cell, column.styles.get(cell, "")) for column, cell in styled))
+    return table
+
+
+def _print_below(console: Console, columns: Sequence[Column]) -> None:
+    for number, cells in enumerate(zip(*(column.cells for column in columns), strict=True)):
+        if number:
+            write("\n")
+        table = Table(box=None, show_header=False, pad_edge=False)
+        table.add_column(style="bold", no_wrap=True)
+        table.add_column(no_wrap=True)
+        for column, cell in zip(columns, cells, strict=True):
+            if cell:
+                table.add_row(column.name, Text(cell, column.styles.get(cell, "")))
+        console.width = max(console.width, console.measure(table).maximum)
+        render(console, table)
+
+
+def print_json(value: Mapping[str, object]) -> None:
+    """Print one JSON object on a line, and let it be seen at once."""
+    write(f"{json.dumps(value)}\n")
+    sys.stdout.flush()
+
+
+class CsvPrinter:
+    """Prints rows of CSV, after a line with their names."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+        self._writer = csv.writer(sys.stdout, lineterminator="\n")
+        self._writer.writerow(names)
+
+    def print(self, row: Plain) -> None:
+        """Print one row; what is `None` is left empty."""
+        self._writer.writerow(["" if row[name] is None else row[name] for name in self._names])
