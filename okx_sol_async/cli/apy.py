@@ -10,7 +10,7 @@ import attrs
 from okx_sol_async.cli.exchange import Connection, Exchange
 from okx_sol_async.cli.forms import plain
 from okx_sol_async.cli.options import Csv, Json, only_one
-from okx_sol_async.cli.output import CsvPrinter, new_console, print_json, write
+from okx_sol_async.cli.output import CsvPrinter, new_console, print_json, width_of, write
 from okx_sol_async.models import Apy
 from okx_sol_async.staking import apy_history
 
@@ -73,6 +73,5 @@ def _plot(found: tuple[Apy, ...]) -> None:
     from okx_sol_async.cli.plot import plot  # noqa: PLC0415 - as above
 
     console = new_console()
-    width = console.width if console.width < 1000 else _WIDTH
     blocks = console.encoding.lower().startswith("utf")
-    write("".join(f"{line}\n" for line in plot(found, width=width, height=_HEIGHT, unicode=blocks)))
+    write("".join(f"{line}\n" for line in plot(found, width=width_of(console, _WIDTH), height=_HEIGHT, unicode=blocks)))

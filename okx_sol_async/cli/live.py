@@ -17,7 +17,7 @@ from rich.text import Text
 
 from okx_sol_async.cli.endings import logged_from
 from okx_sol_async.cli.exchange import Connection, Exchange
-from okx_sol_async.cli.forms import minute, number, second
+from okx_sol_async.cli.forms import minute, number, plain, second
 from okx_sol_async.cli.output import fields_table
 from okx_sol_async.errors import OKXError
 from okx_sol_async.models import Balance
@@ -81,14 +81,13 @@ class Watched:
         balance = self.balance
         if balance is None:
             return
-        yield "amt", number(balance.amt), balance.ccy
-        yield "latest_interest_accrual", number(balance.latest_interest_accrual), balance.ccy
-        yield "total_interest_accrual", number(balance.total_interest_accrual), balance.ccy
+        for name, value in plain(balance).items():
+            yield name, str(value), ""
         if self.accruals:
             yield "", "", ""
-            yield "interest accrued", "", ""
+            yield "interest that accrued", "", ""
             for at, came in list(self.accruals)[: max(accruals, 1)]:
-                yield ("earlier" if at is None else f"seen {minute(at)}"), f"+{number(came)}", balance.ccy
+                yield ("earlier" if at is None else f"seen {minute(at)}"), f"+{number(came)}", ""
 
 
 async def watch_live(exchange: Exchange, every: float, console: Console) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 import attrs
 from rich.console import Console, RenderableType
@@ -16,7 +17,9 @@ from rich.text import Text
 from okx_sol_async.cli.forms import Plain
 
 #: Between two columns.
-_GAP = 2
+_GAP: Final = 2
+#: As many columns as nothing takes.
+_WIDE: Final = 1000
 
 
 @attrs.frozen
@@ -50,8 +53,13 @@ def new_console() -> Console:
     """Return a console for stdout, as wide as the terminal, or as wide as is needed where there is none."""
     console = Console(highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = 1000
+        console.width = _WIDE
     return console
+
+
+def width_of(console: Console, otherwise: int) -> int:
+    """Return the width of the terminal, or the other one where there is none."""
+    return otherwise if console.width == _WIDE else console.width
 
 
 def write(text: str) -> None:
@@ -69,11 +77,10 @@ def render(console: Console, *renderables: RenderableType) -> None:
 
 def print_fields(fields: Iterable[tuple[str, str, str]]) -> None:
     """Print names, numbers and their units below each other."""
-    table = fields_table(fields)
     console = new_console()
-    # A number that does not fit is not cut: it would be another number.
-    console.width = max(console.width, console.measure(table).maximum)
-    render(console, table)
+    # A number that does not fit is not cut: it would be another number. The terminal breaks the line.
+    console.width = _WIDE
+    render(console, fields_table(fields))
 
 
 def fields_table(fields: Iterable[tuple[str, str, str]]) -> Table:
@@ -110,6 +117,7 @@ def _beside(columns: Sequence[Column]) -> Table:
 
 
 def _print_below(console: Console, columns: Sequence[Column]) -> None:
+    console.width = _WIDE
     for number, cells in enumerate(zip(*(column.cells for column in columns), strict=True)):
         if number:
             write("\n")
@@ -119,7 +127,6 @@ def _print_below(console: Console, columns: Sequence[Column]) -> None:
         for column, cell in zip(columns, cells, strict=True):
             if cell:
                 table.add_row(column.name, Text(cell, column.styles.get(cell, "")))
-        console.width = max(console.width, console.measure(table).maximum)
         render(console, table)
 
 

@@ -48,7 +48,7 @@ async def watch(*, every: float | None = None, exchange: Exchange | None = None,
 async def _print_changes(connection: Connection, every: float, *, json_: bool) -> None:
     async for balance in connection.staking().watch(every=every):
         if json_:
-            print_json({"ts": stamp(connection.now())} | plain(balance))
+            print_json({"ts": stamp(connection.now()), **plain(balance)})
         else:
             write(f"{second(connection.now())}  {_line(balance)}\n")
             sys.stdout.flush()

@@ -128,7 +128,7 @@ async def _send(kind: OrderType, amt: Decimal, staking: SolStaking, *, json_: bo
     if json_:
         print_json({"type": str(kind), "amt": number(amt), "outcome": "taken", "order": None})
     else:
-        write(f"OKX has taken the {_noun(kind)} of {number(amt)} {_CURRENCY[kind]}\n")
+        write(f"taken: {_noun(kind)} of {number(amt)} {_CURRENCY[kind]}\n")
     return 0
 
 
