@@ -15,7 +15,7 @@ _MOST_STEPS: Final = 5
 _NICE: Final = (Decimal(1), Decimal(2), Decimal(5), Decimal(10))
 #: So far apart are the bounds, at least, as a fraction: a twentieth of a per cent.
 _LEAST_SPAN: Final = Decimal("0.0005")
-_NICE_DAYS: Final = (1, 2, 7, 14, 30, 60, 90, 180)
+_NICE_DAYS: Final = (1, 2, 7, 14, 21, 30, 60, 90, 180)
 
 
 @attrs.frozen

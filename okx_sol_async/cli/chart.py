@@ -13,7 +13,7 @@ from okx_sol_async.models import Apy
 
 _WIDTH, _HEIGHT = 800, 400
 _LEFT, _RIGHT, _TOP, _BOTTOM = 92, 776, 76, 316
-_LABEL_WIDTH: Final = 110
+_LABEL_WIDTH: Final = 90
 
 _STYLE: Final = """\
 text { fill: #24303c; font: 14px system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif }

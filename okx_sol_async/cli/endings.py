@@ -50,11 +50,15 @@ def warnings_are_lines() -> Iterator[None]:
     """Write what the package logs, from warnings on, to stderr as lines of this command."""
     handler, passed_on = _Lines(), _LOGGER.propagate
     _LOGGER.addHandler(handler)
+    # The package says itself what matters of its retries.
+    retries, silence = logging.getLogger("stamina"), logging.NullHandler()
+    retries.addHandler(silence)
     _LOGGER.propagate = False
     try:
         with logged_from(logging.WARNING):
             yield
     finally:
+        retries.removeHandler(silence)
         _LOGGER.removeHandler(handler)
         _LOGGER.propagate = passed_on
 

@@ -53,7 +53,7 @@ class Connection:
     @property
     def name(self) -> str:
         """Where it leads, for people."""
-        place = self.session.origin if self.local is None else "the local exchange (--emulator), no real money"
+        place = self.session.origin if self.local is None else "the local exchange, no real money"
         return f"{place}, demo trading" if self.session.demo else place
 
     @property

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import attrs
 from cyclopts import Parameter
 
+from okx_sol_async.arguments import PAGE
 from okx_sol_async.cli.exchange import Exchange
 from okx_sol_async.cli.forms import minute, number, plain, time_of
 from okx_sol_async.cli.options import Csv, Json, only_one
 from okx_sol_async.cli.output import Column, CsvPrinter, print_json, print_table, write
 from okx_sol_async.models import Order, OrderStatus, OrderType
 
-if TYPE_CHECKING:
-    from rich.status import Status
-
 #: What the eye shall find. Both are readable on black and on white.
 _STYLES: Final = {str(OrderStatus.PENDING): "magenta", str(OrderStatus.FAILED): "red"}
-_PAGE: Final = 100
 
 
 async def history(
@@ -66,34 +63,33 @@ async def history(
 async def _with_progress(orders: AsyncIterator[Order], *, collected: bool = False) -> AsyncIterator[Order]:
     """Give the orders, and tell on stderr how many there were."""
     count = 0
-    with _status(shows=collected or not sys.stdout.isatty()) as status:
+    with _progress(shows=collected or not sys.stdout.isatty()) as tell:
         async for order in orders:
             count += 1
             # One page is no reason to say anything.
-            if status is not None and count % _PAGE == 0:
-                status.update(f"{count} orders, back to {minute(order.request_time)}")
-                status.start()
+            if count % PAGE == 0:
+                tell(f"{count} orders, back to {minute(order.request_time)}")
             yield order
 
 
 @contextmanager
-def _status(*, shows: bool) -> Iterator[Status | None]:
-    """Prepare a line on stderr, if that is a terminal and what is printed does not tell of the progress itself."""
+def _progress(*, shows: bool) -> Iterator[Callable[[str], None]]:
+    """Keep a line on stderr, if that is a terminal and what is printed does not tell of the progress itself."""
     if not shows or sys.stderr is None or not sys.stderr.isatty():
-        yield None
+        yield lambda _: None
         return
     from rich.console import Console  # noqa: PLC0415 - only where somebody looks on
-    from rich.status import Status  # noqa: PLC0415 - as above
+    from rich.live import Live  # noqa: PLC0415 - as above
 
     console = Console(stderr=True, highlight=False)
     if not console.is_interactive:
-        yield None
+        yield lambda _: None
         return
-    status = Status("", console=console)
-    try:
-        yield status
-    finally:
-        status.stop()
+    # What is printed goes its own way.
+    with Live(
+        console=console, transient=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
+    ) as live:
+        yield lambda text: live.update(text, refresh=True)
 
 
 def _print(orders: Sequence[Order]) -> None:
@@ -105,8 +101,9 @@ def _print(orders: Sequence[Order]) -> None:
         Column("type", [order.type for order in orders]),
         Column("amt", [number(order.amt) for order in orders], numbers=True),
         Column("status", [order.status for order in orders], styles=_STYLES),
-        Column("completed_time", [minute(order.completed_time) for order in orders]),
-        Column("est_completed_time", [minute(order.est_completed_time) for order in orders]),
+        Column("completed_time", [_completion(order) for order in orders]),
+    ]
+    more = [
         Column(
             "redeeming_amt",
             ["" if order.redeeming_amt is None else number(order.redeeming_amt) for order in orders],
@@ -114,4 +111,10 @@ def _print(orders: Sequence[Order]) -> None:
         ),
         Column("ord_id", [order.ord_id or "" for order in orders]),
     ]
-    print_table([column for column in columns if any(column.cells)])
+    print_table(columns, [column for column in more if any(column.cells)])
+
+
+def _completion(order: Order) -> str:
+    if order.completed_time is None and order.est_completed_time is not None:
+        return f"est. {minute(order.est_completed_time)}"
+    return minute(order.completed_time)

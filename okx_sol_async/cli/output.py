@@ -95,15 +95,21 @@ def fields_table(fields: Iterable[tuple[str, str, str]]) -> Table:
     return table
 
 
-def print_table(columns: Sequence[Column]) -> None:
-    """Print a table; where it does not fit, print its rows below each other, one field a line."""
+def print_table(columns: Sequence[Column], more: Sequence[Column] = ()) -> None:
+    """Print a table; where it does not fit, print its rows below each other, one field a line.
+
+    Args:
+        columns: its columns, all of the same length.
+        more: columns that are left out where there is no room for them.
+
+    """
     console = new_console()
-    table = [column.aligned() for column in columns]
-    width = sum(column.width for column in table) + _GAP * (len(table) - 1)
-    if width <= console.width:
-        render(console, _beside(table))
-    else:
-        _print_below(console, columns)
+    for some in ([*columns, *more], columns):
+        table = [column.aligned() for column in some]
+        if sum(column.width for column in table) + _GAP * (len(table) - 1) <= console.width:
+            render(console, _beside(table))
+            return
+    _print_below(console, [*columns, *more])
 
 
 def _beside(columns: Sequence[Column]) -> Table:
