@@ -91,7 +91,7 @@ class Exchange:
     region: Region | None = None
     base_url: str | None = None
     demo: bool | None = None
-    emulator: Annotated[bool, Parameter(negative=())] = False
+    emulator: Annotated[bool, Parameter(negative=(), show_default=False)] = False
 
     @asynccontextmanager
     async def connected(self, observe: Observe | None = None) -> AsyncIterator[Connection]:

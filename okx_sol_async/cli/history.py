@@ -18,7 +18,7 @@ from okx_sol_async.cli.output import Column, CsvPrinter, print_json, print_table
 from okx_sol_async.models import Order, OrderStatus, OrderType
 
 #: What the eye shall find. Both are readable on black and on white.
-_STYLES: Final = {str(OrderStatus.PENDING): "magenta", str(OrderStatus.FAILED): "red"}
+_STYLES: Final = {str(OrderStatus.PENDING): "magenta", str(OrderStatus.FAILED): "bold red"}
 
 
 async def history(

@@ -8,8 +8,8 @@ from cyclopts import Parameter
 
 from okx_sol_async.errors import ConfigurationError
 
-Json: TypeAlias = Annotated[bool, Parameter(name="--json", negative=())]
-Csv: TypeAlias = Annotated[bool, Parameter(name="--csv", negative=())]
+Json: TypeAlias = Annotated[bool, Parameter(name="--json", negative=(), show_default=False)]
+Csv: TypeAlias = Annotated[bool, Parameter(name="--csv", negative=(), show_default=False)]
 
 
 def only_one(**options: bool) -> None:

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from okx_sol_async.cli.output import write
 
 
-async def emulator(*, port: int = 0, demo: Annotated[bool, Parameter(negative=())] = False) -> None:
+async def emulator(*, port: int = 0, demo: Annotated[bool, Parameter(negative=(), show_default=False)] = False) -> None:
     """Serve a local exchange until it is interrupted, and print the settings with which a bot finds it.
 
     Args:

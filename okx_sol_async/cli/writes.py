@@ -23,7 +23,7 @@ from okx_sol_async.errors import ConfigurationError, OKXError, OutcomeUnknown
 from okx_sol_async.models import Order, OrderType, ProductInfo
 from okx_sol_async.staking import SolStaking
 
-Yes: TypeAlias = Annotated[bool, Parameter(name=("--yes", "-y"), negative=())]
+Yes: TypeAlias = Annotated[bool, Parameter(name=("--yes", "-y"), negative=(), show_default=False)]
 
 #: What is given, by what is done.
 _CURRENCY: Final = {OrderType.PURCHASE: "SOL", OrderType.REDEEM: "OKSOL"}
