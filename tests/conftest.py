@@ -44,3 +44,14 @@ def _valkey_server(running_valkey: Valkey) -> Valkey:
         client.flushall()
         client.script_flush()
     return running_valkey
+
+
+@pytest.fixture(name="as_user")
+def _as_user(background_exchange: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
+    """Set the environment of the emulator's user."""
+    credentials = background_exchange.credentials
+    monkeypatch.setenv("OKX_API_KEY", credentials.api_key)
+    monkeypatch.setenv("OKX_SECRET_KEY", credentials.secret_key)
+    monkeypatch.setenv("OKX_PASSPHRASE", credentials.passphrase)
+    monkeypatch.setenv("OKX_BASE_URL", background_exchange.url)
+    return background_exchange

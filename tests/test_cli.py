@@ -1,8 +1,6 @@
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,17 +10,7 @@ from okx_sol_async import errors
 from okx_sol_async.cli import EXIT_CODES, run
 from okx_sol_async.emulator import Emulator
 from okx_sol_async.errors import APIError, OKXError
-
-
-@pytest.fixture(name="as_user")
-def _as_user(background_exchange: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
-    """Set the environment of the emulator's user."""
-    credentials = background_exchange.credentials
-    monkeypatch.setenv("OKX_API_KEY", credentials.api_key)
-    monkeypatch.setenv("OKX_SECRET_KEY", credentials.secret_key)
-    monkeypatch.setenv("OKX_PASSPHRASE", credentials.passphrase)
-    monkeypatch.setenv("OKX_BASE_URL", background_exchange.url)
-    return background_exchange
+from tests.terminals import COMMAND, environment
 
 
 def lines_of_stderr(capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -137,14 +125,6 @@ def test_help_is_no_error(capsys: pytest.CaptureFixture[str], arguments: list[st
     """It tells the variables and the options."""
     assert 0 == run(arguments)
     assert {True} == {word in capsys.readouterr().out for word in ["Usage"]}
-
-
-COMMAND = [sys.executable, "-m", "okx_sol_async"]
-
-
-def environment(**variables: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("OKX_")}
-    return kept | {"PYTHONWARNINGS": "error"} | variables
 
 
 @pytest.mark.shows_secrets("the emulator prints the keys that it has made up")

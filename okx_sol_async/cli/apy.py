@@ -32,7 +32,7 @@ async def apy(
 
     Args:
         days: how many, from 1 to 365.
-        svg: draw a chart into this file, and print nothing; - is the standard output.
+        svg: draw a chart into this file, and print nothing.
         exchange: which exchange to ask.
         json_: print one JSON object a line; the rates are fractions there.
         csv_: print CSV, with a line of names first; the rates are fractions there.
@@ -62,11 +62,7 @@ def _source_of(connection: Connection) -> str:
 def _draw(found: tuple[Apy, ...], source: str, path: Path) -> None:
     from okx_sol_async.cli.chart import draw  # noqa: PLC0415 - few want a picture
 
-    picture = draw(found, source)
-    if str(path) == "-":
-        write(picture)
-    else:
-        path.write_text(picture, encoding="utf-8")
+    path.write_text(draw(found, source), encoding="utf-8")
 
 
 def _plot(found: tuple[Apy, ...]) -> None:

@@ -58,7 +58,7 @@ def plot(found: Sequence[Apy], *, width: int, height: int, unicode: bool) -> lis
     if first == last:
         return [f"APY of {day_of(first)}: {percent(first.rate)}"]
     return [
-        f"APY of SOL staking, {day_of(first)} to {day_of(last)}",
+        *_beside(["APY of SOL staking", f"{day_of(first)} to {day_of(last)}"], width),
         "",
         *_drawn(found, width, height, unicode=unicode),
         "",
@@ -67,7 +67,7 @@ def plot(found: Sequence[Apy], *, width: int, height: int, unicode: bool) -> lis
 
 
 def _told(found: Sequence[Apy], width: int) -> list[str]:
-    """Return the latest, lowest and highest yield, on one line if there is room."""
+    """Return the latest, the lowest and the highest yield."""
     # Of several equal ones, the latest is named.
     newest_first = sorted(found, key=lambda one: one.ts, reverse=True)
     told = [
@@ -78,9 +78,13 @@ def _told(found: Sequence[Apy], width: int) -> list[str]:
             ("highest", max(newest_first, key=lambda one: one.rate)),
         )
     ]
-    sentences = [f"{name} {rate} on {day}" for name, rate, day in told]
-    beside = ", ".join(sentences)
-    return [beside] if len(beside) <= width else sentences
+    return _beside([f"{name} {rate} on {day}" for name, rate, day in told], width)
+
+
+def _beside(parts: Sequence[str], width: int) -> list[str]:
+    """Return them on one line if there is room, and else below each other."""
+    line = ", ".join(parts)
+    return [line] if len(line) <= width else list(parts)
 
 
 def _drawn(found: Sequence[Apy], width: int, height: int, *, unicode: bool) -> Iterator[str]:

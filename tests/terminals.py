@@ -1,0 +1,94 @@
+"""A terminal for the command line: a pseudo-terminal with a process in it."""
+
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+COMMAND = [sys.executable, "-m", "okx_sol_async"]
+_ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_PATIENCE = 20.0
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """Return this process's environment without any setting of ours, and with these."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("OKX_")}
+    return kept | {"PYTHONWARNINGS": "error"} | variables
+
+
+class Terminal:
+    """One process, and what it has shown."""
+
+    def __init__(self, process: subprocess.Popen[bytes], master: int) -> None:
+        self.process = process
+        self._master = master
+        self.raw = ""
+
+    @property
+    def text(self) -> str:
+        """What was shown, without the control sequences."""
+        return _ESCAPE.sub("", self.raw)
+
+    def wait_for(self, text: str) -> None:
+        """Read until something was shown."""
+        until = time.monotonic() + _PATIENCE
+        while text not in self.text:
+            assert time.monotonic() < until, f"{text!r} is not shown, but {self.raw!r}"
+            assert self._read(), f"{text!r} was not shown, but {self.raw!r}"
+
+    def type(self, text: str) -> None:
+        """Type something."""
+        os.write(self._master, text.encode())
+
+    def interrupt(self) -> None:
+        """Do what Ctrl-C does."""
+        self.process.send_signal(signal.SIGINT)
+
+    def end(self) -> int:
+        """Read to the end, and return the exit code."""
+        while self._read():
+            pass
+        return self.process.wait(_PATIENCE)
+
+    def _read(self) -> bool:
+        ready, _, _ = select.select([self._master], [], [], _PATIENCE)
+        assert ready, f"nothing comes any more after {self.raw!r}"
+        try:
+            data = os.read(self._master, 65536)
+        except OSError:
+            # Linux says so when nobody has the other side open any more.
+            return False
+        self.raw += data.decode()
+        return bool(data)
+
+
+@contextmanager
+def terminal(*arguments: str, columns: int = 80, stdout: int | None = None, **variables: str) -> Iterator[Terminal]:
+    """Run a command in a terminal; with ``stdout``, what it prints goes there."""
+    master, slave = pty.openpty()
+    termios.tcsetwinsize(slave, (30, columns))
+    try:
+        process = subprocess.Popen(  # noqa: S603
+            [*COMMAND, *arguments],
+            stdin=slave,
+            stdout=slave if stdout is None else stdout,
+            stderr=slave,
+            start_new_session=True,
+            env=environment(**{"TERM": "xterm-256color"} | variables),
+        )
+    finally:
+        os.close(slave)
+    try:
+        yield Terminal(process, master)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        os.close(master)
