@@ -2,6 +2,7 @@ import json
 import os
 import pty
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 
@@ -24,6 +25,10 @@ Runs = Callable[..., tuple[int, str]]
 def _person(monkeypatch: pytest.MonkeyPatch) -> Iterator[Runs]:
     """Return what runs a command for somebody at a terminal, and returns its exit code and what it told."""
     master, slave = pty.openpty()
+    # What is typed shall not come back between the lines of the command.
+    mode = termios.tcgetattr(slave)
+    mode[3] &= ~termios.ECHO
+    termios.tcsetattr(slave, termios.TCSANOW, mode)
 
     def runs(*arguments: str, typing: str = "") -> tuple[int, str]:
         # Whoever knows what comes may type before being asked.

@@ -85,9 +85,9 @@ class Watched:
             yield name, str(value), ""
         if self.accruals:
             yield "", "", ""
-            yield "interest that accrued", "", ""
+            yield "interest accrued, seen", "", ""
             for at, came in list(self.accruals)[: max(accruals, 1)]:
-                yield ("earlier" if at is None else f"seen {minute(at)}"), f"+{number(came)}", ""
+                yield ("earlier" if at is None else minute(at)), f"+{number(came)}", ""
 
 
 async def watch_live(exchange: Exchange, every: float, console: Console) -> None:

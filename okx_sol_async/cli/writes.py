@@ -93,9 +93,9 @@ def _plan(kind: OrderType, amt: Decimal, connection: Connection, product: Produc
 
 def _agreed() -> bool:
     """Ask, and return whether the answer is yes."""
-    sys.stderr.write("Go ahead? [y/N] ")
-    sys.stderr.flush()
     with _ctrl_c_interrupts():
+        sys.stderr.write("Go ahead? [y/N] ")
+        sys.stderr.flush()
         try:
             answer = sys.stdin.readline()
         except KeyboardInterrupt:
@@ -111,6 +111,10 @@ def _ctrl_c_interrupts() -> Iterator[None]:
     """Let Ctrl-C end the waiting for a line; asyncio would only note it, and go on waiting."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            # It has been noted a moment before.
+            raise KeyboardInterrupt
         yield
     finally:
         signal.signal(signal.SIGINT, before)
