@@ -53,7 +53,7 @@ def test_a_terminal_shows_a_table_that_is_kept_up_to_date() -> None:
     """Interest is listed as it comes; Ctrl-C leaves the table, and the cursor as it was."""
     with terminal("watch", "--emulator", "--every", "0.05") as shown:
         shown.wait_for("+0.00000012")
-        shown.wait_for("UTC              +0.0")
+        shown.wait_for("UTC     +0.0")
         shown.interrupt()
 
         assert 130 == shown.end()

@@ -28,7 +28,7 @@ _LOGGER: Final = logging.getLogger("okx_sol_async")
 
 INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141
-#: The output could not be written, or somebody who was asked said no.
+#: The output could not be written, or whoever was asked did not say yes.
 NOTHING_DONE: Final = 1
 
 
@@ -50,15 +50,11 @@ def warnings_are_lines() -> Iterator[None]:
     """Write what the package logs, from warnings on, to stderr as lines of this command."""
     handler, passed_on = _Lines(), _LOGGER.propagate
     _LOGGER.addHandler(handler)
-    # The package says itself what matters of its retries.
-    retries, silence = logging.getLogger("stamina"), logging.NullHandler()
-    retries.addHandler(silence)
     _LOGGER.propagate = False
     try:
         with logged_from(logging.WARNING):
             yield
     finally:
-        retries.removeHandler(silence)
         _LOGGER.removeHandler(handler)
         _LOGGER.propagate = passed_on
 
