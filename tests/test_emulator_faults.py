@@ -433,6 +433,7 @@ class TestSpoiltAnswers:
             assert b"" == await kept.everything()
         assert 1 == injection.hits
 
+    @pytest.mark.shows_secrets("it signs by hand, so aiohttp's frames hold plain headers")
     async def test_aiohttp_sends_again_on_a_stale_connection(self, exchange: Emulator, staker: Staker) -> None:
         """The client of aiohttp sends a read again by itself, and a write not."""
         exchange.fail_next(StaleConnection(), times=2)
@@ -572,6 +573,7 @@ class TestChoosing:
         assert Counter({"50001": 6, "50011": 1}) == Counter(codes)
         assert 7 == exchange.most_within(1.0) == len(exchange.arrivals())
 
+    @pytest.mark.shows_secrets("it signs by hand, so aiohttp's frames hold plain headers")
     async def test_a_fault_needs_no_valid_request(self, exchange: Emulator, staker: Staker) -> None:
         """A gateway fails before it looks at anything, and the call is the user's all the same."""
         staker.timestamp = "nonsense"
