@@ -22,7 +22,7 @@ from okx_sol_async.ratelimit import TokenBucket
 from tests.simulation.life import STORM
 from tests.simulation.run import simulate
 
-SEEDS = (3, 6)
+SEEDS = (1, 8)
 
 
 def test_no_law_is_broken() -> None:
@@ -39,7 +39,7 @@ def test_no_law_is_broken() -> None:
 
 def test_one_seed_is_one_run() -> None:
     """Two runs of a seed see the same events at the same times; another seed sees others."""
-    short = attrs.evolve(STORM, days=STORM.days / 3)
+    short = attrs.evolve(STORM, days=STORM.days / 4)
 
     first, second, other = simulate(7, short), simulate(7, short), simulate(8, short)
 

@@ -47,14 +47,14 @@ class Habits:
 
 #: Minutes in which nothing goes as it should.
 STORM: Final = Habits(
-    days=1 / 96,
+    days=1 / 192,
     bot=120.0,
     burst=120.0,
-    episode=60.0,
+    episode=12.0,
     remake=200.0,
     stranger=400.0,
     clock=400.0,
-    lasts=(2.0, 10.0, 60.0),
+    lasts=(2.0, 10.0, 20.0),
 )
 
 
