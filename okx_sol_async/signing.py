@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, Final, NoReturn, Self
+from typing import TYPE_CHECKING, Final, NoReturn, Self, TypeVar, dataclass_transform
 
 import attrs
 from multidict import istr
@@ -35,6 +35,16 @@ _VARIABLES: Final = {
 _PART: Final = 8
 
 
+C = TypeVar("C")
+
+
+@dataclass_transform(frozen_default=True)
+def _frozen(kind: type[C]) -> type[C]:
+    """Tell type checkers that the fields of a class cannot be set."""
+    return kind
+
+
+@_frozen
 class Credentials:
     """The key of one OKX user, checked when made and hidden wherever it could be shown.
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 import ast
 import doctest
 import io
+import logging
 import os
 import re
 import shlex
@@ -93,6 +94,9 @@ def run_python(example: Example) -> str | None:
         # The namespace tells the output block that follows.
         example.namespace[_PRINTED] = None
         pytest.skip(f"needs the extra {_CCXT}, which CI installs")
+    if _CCXT in example.parsed:
+        # It logs the headers that it sends.
+        logging.getLogger(_CCXT).setLevel(logging.INFO)
     nodes = ast.walk(ast.parse(example.parsed))
     if any(isinstance(node, _FUNCTION) and node.name.startswith("test_") for node in nodes):
         return run_tests(example.parsed)
