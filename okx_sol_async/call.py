@@ -285,7 +285,8 @@ class Call(Generic[R]):
         """Send again what OKX has certainly not counted: what it refused for its limit, or for its timestamp."""
         if isinstance(outcome, RateLimited):
             outcome = await self._send_after_refusals(outcome)
-        if isinstance(outcome, ClockSkew) and self._lease is not None:
+        if isinstance(outcome, ClockSkew) and self._lease is not None and self._endpoint.signed:
+            # What is not signed has no timestamp: OKX's time itself, above all, which is asked for to heal another call.
             outcome = await self._sign_again(outcome)
         return outcome
 
@@ -447,18 +448,18 @@ class Call(Generic[R]):
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         """Wait for a lease, then sign and send."""
         route = self._route
+        loop = self._loop = asyncio.get_running_loop()
+        began = loop.time()
         if not self._unsent and not self._endpoint.safe_to_resend:
             message = "a middleware sends a write again whose outcome is unknown"
             raise OutcomeUnknown(message)
         if self._request is not None and self._request is not request:
-            self._count_hidden_resend()
+            self._count_hidden_resend(began)
         self._request = request
         if self._sends:
             # A middleware sends again, perhaps after it has swallowed the end of the last attempt.
             self._leave_wire()
             self._take_back_cancellation()
-        loop = self._loop = asyncio.get_running_loop()
-        began = loop.time()
         max_wait = route.max_wait
         self._in_queue = True
         try:
@@ -493,14 +494,17 @@ class Call(Generic[R]):
             self._leave_wire()
             raise
         self._response = response
+        route.budget.kept()
         self._steady_came = clock.steady()
         self._bucket = lease.answered() or self._bucket
         return response
 
-    def _count_hidden_resend(self) -> None:
+    def _count_hidden_resend(self, now: float) -> None:
         """Count what aiohttp sends again by itself after a lost connection, which it does once, as an attempt."""
-        if self._broken is not None and self._tries >= self._route.attempts:
-            raise self._broken
+        if self._broken is not None:
+            budget = self._route.budget
+            if self._tries >= self._route.attempts or not (budget.spend_on_kept() or budget.spend(now)):
+                raise self._broken
         self._tries += 1
 
     def _leave_wire(self) -> None:

@@ -24,6 +24,8 @@ RESERVE: Final = 50.0
 SHARE: Final = 0.1
 #: So many retries each second adds to what the session may make.
 PER_SECOND: Final = 1.0
+#: So many connections may be dead at once without anything else being wrong: as many as a session keeps.
+KEPT: Final = 256
 
 
 class RetryBudget:
@@ -33,16 +35,33 @@ class RetryBudget:
     With the budget it is a tenth more, and one a second, once the reserve is spent. A single bot never notices.
     """
 
-    __slots__ = ("_empty", "_filled_at", "_left")
+    __slots__ = ("_empty", "_filled_at", "_kept", "_left")
 
     def __init__(self) -> None:
         self._left = RESERVE
         self._filled_at: float | None = None
         self._empty = False
+        self._kept = 0
 
     def earn(self) -> None:
         """Count a call that was made."""
         self._left += SHARE
+
+    def kept(self) -> None:
+        """Count an answer, whose connection may be kept."""
+        if self._kept < KEPT:
+            self._kept += 1
+
+    def spend_on_kept(self) -> bool:
+        """Take one retry for a connection that was kept and is dead, and tell whether there may have been one.
+
+        Each has carried an answer before, so there are no more of them than answers. What breaks beyond that was new,
+        and is an outage.
+        """
+        if not self._kept:
+            return False
+        self._kept -= 1
+        return True
 
     def spend(self, now: float) -> bool:
         """Take one retry, and tell whether there was one.

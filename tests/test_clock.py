@@ -154,6 +154,23 @@ async def test_many_calls_share_one_failure_to_learn_the_time() -> None:
     assert 1 == exchange.paths.count(TIME)
 
 
+async def test_an_exchange_that_refuses_to_tell_its_time_holds_nothing_up() -> None:
+    """Its 50102 is for no timestamp, because nothing was signed, so there is nothing to sign again."""
+
+    async def refuse(request: web.BaseRequest) -> web.StreamResponse:
+        paths.append(request.path)
+        body = b'{"code":"50102","msg":"Timestamp request expired"}'
+        return web.Response(status=401, body=body, headers={"Date": "soon"})
+
+    paths: list[str] = []
+    async with serving(refuse) as url, Session(base_url=url, limiter=LocalLimiter()) as session:
+        async with asyncio.timeout(5):
+            with pytest.raises(ClockSkew):
+                await session.call(BALANCE, CREDENTIALS)
+
+    assert [BALANCE.path, TIME, BALANCE.path] == paths
+
+
 async def test_what_cannot_be_healed_says_how_far_the_clocks_are_apart() -> None:
     """An exchange that refuses every timestamp is asked twice, and the error tells the difference."""
     exchange = Exchange(600.0)

@@ -315,6 +315,30 @@ def test_an_outage_is_not_answered_by_a_storm() -> None:
     assert 1000 <= spent <= 1000 + retries.RESERVE + 2
 
 
+async def test_a_storm_of_lost_connections_is_held_back_too() -> None:
+    """What aiohttp sends again by itself is taken from the budget where it was no kept connection that was dead."""
+    script = Script(reset)
+    keys = [Credentials(f"storm-{number}", "secret-secret", "passphrase") for number in range(300)]
+    async with session_of(script, timeout=5) as session:
+        outcomes = await asyncio.gather(*(session.call(READ, key) for key in keys), return_exceptions=True)
+
+    assert {TransportError} == {type(outcome) for outcome in outcomes}
+    # A tenth more, the reserve, and one a second.
+    assert 300 <= len(script.timestamps) <= 300 + 30 + retries.RESERVE + 10
+
+
+def test_connections_that_were_kept_may_all_be_dead() -> None:
+    """As many as have carried an answer, and no more than are kept."""
+    budget = retries.RetryBudget()
+    assert not budget.spend_on_kept()
+    for _ in range(2):
+        budget.kept()
+    assert [True, True, False] == [budget.spend_on_kept() for _ in range(3)]
+    for _ in range(1000):
+        budget.kept()
+    assert retries.KEPT == sum(budget.spend_on_kept() for _ in range(1000))
+
+
 async def test_a_retry_prints_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Where no logging is set up, as pytest's is not for this one logger here."""
     monkeypatch.setattr(logging.getLogger("stamina"), "propagate", False)
