@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 import aiohttp
 import attrs
 
-from okx_sol_async.clock import Exchanged, ServerClock
+from okx_sol_async.clock import TOLERANCE, Exchanged, ServerClock
 from okx_sol_async.endpoints import SYSTEM_TIME
 from okx_sol_async.errors import (
     APIError,
@@ -63,6 +63,10 @@ _TLS_HINT: Final = (
     "Check base_url, the clock of this machine, and whether something on the way puts a certificate of its own in place"
     " of the server's. A certificate that only you trust goes into SSL_CERT_FILE."
 )
+_CHANGED: Final = (
+    "OKX may have changed its answer: look for a newer version of this package, and report it if there is none."
+)
+_CLOCKS_AGREE: Final = "The clocks agree, so OKX or something on the way is at fault; try again later."
 _JSON: Final = {"Content-Type": "application/json"}
 _TRACE_HEADERS: Final = ("x-trace-id", "x-request-id", "traceid")
 # The time on the wire is counted here: aiohttp's `total` would count the wait for the bucket too.
@@ -340,6 +344,8 @@ class Call(Generic[R]):
                 outcome = await self._send_after_refusals(outcome)
         if isinstance(outcome, ClockSkew):
             outcome.args = (f"{outcome.message}: {_difference(clock.offset)}",)
+            if clock.offset is not None and abs(clock.offset) <= TOLERANCE:
+                outcome.hint = _CLOCKS_AGREE
         return outcome
 
     async def _ask_time(self) -> None:
@@ -620,6 +626,8 @@ def _read_outcome(endpoint: Endpoint[R], status: int, body: bytes) -> R | OKXErr
     try:
         return endpoint.decode(read_answer(status, body))
     except OKXError as error:
+        if isinstance(error, DecodeError) and error.hint is None:
+            error.hint = _CHANGED
         return _bare(error)
 
 
@@ -628,12 +636,12 @@ def _is_certain(failure: OKXError) -> bool:
     if not isinstance(failure, APIError) or isinstance(failure, Unavailable):
         return False
     # Something in front of OKX may have lost its patience after it had passed the call on.
-    return failure.code is not None or failure.status not in {408, 429}
+    return failure.code is not None or failure.status not in {408, 429, 499}
 
 
 def _difference(offset: float | None) -> str:
     if offset is None:
-        return "by how much is not known"
+        return "how far it is from OKX's clock is not known"
     return f"the clock of this machine is {abs(offset):.1f} s {'behind' if offset > 0 else 'ahead of'} OKX's"
 
 

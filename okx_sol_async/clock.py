@@ -120,7 +120,9 @@ class ServerClock:
             return
         self.date = date
         bounds = _bounds_of(date, times)
-        if bounds is None or bounds.distance(self._ahead) > _NEAR:
+        # What was never corrected is not moved either, and OKX accepts it this far from its own clock.
+        near = _NEAR if self._corrected_at > -math.inf else TOLERANCE
+        if bounds is None or bounds.distance(self._ahead) > near:
             return
         self._bounds = bounds if self._bounds is None else self._bounds.narrowed_by(bounds)
         if self._corrected_at > -math.inf:

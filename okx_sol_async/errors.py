@@ -301,7 +301,9 @@ def _rule_by_status(status: int, *, coded: bool) -> CodeRule:
         )
     if status == 403:
         return CodeRule(Rejected, "The network in front of OKX refuses this machine: check its country, proxy and IP.")
-    return CodeRule(Rejected)
+    return CodeRule(
+        Rejected, "This is no answer of OKX's API: check base_url, and what is between this machine and OKX."
+    )
 
 
 def one_line(text: str, limit: int = MESSAGE_LIMIT) -> str:

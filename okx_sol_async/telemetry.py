@@ -17,7 +17,7 @@ class Counters:
     waits: int = 0
     #: Answers with 50011.
     refusals: int = 0
-    #: How often a call was sent again: after a refusal, or by aiohttp on a connection that was dead.
+    #: How often a call was sent again: after a refusal or a failure, also by aiohttp itself.
     resends: int = 0
 
 

@@ -32,6 +32,9 @@ _MILLISECONDS: Final = re.compile(r"[0-9]{1,14}", re.ASCII)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SHOWN: Final = 40
 _LONGEST_INT: Final = 4000
+_NOT_OKX: Final = (
+    "Something else answers in OKX's place, such as a proxy or a login page: check the network and base_url."
+)
 
 
 class Envelope(NamedTuple):
@@ -102,7 +105,7 @@ def read_answer(status: int, body: bytes) -> object:
 def _not_okx(error: DecodeError, body: bytes) -> DecodeError:
     """Return ``error`` with what the answer begins with. It is of something in front of OKX, which may pass."""
     excerpt = one_line(body[: 8 * _SHOWN].decode(errors="backslashreplace"), 2 * _SHOWN)
-    failure = DecodeError(f"{error.message}; the answer begins with {excerpt!a}")
+    failure = DecodeError(f"{error.message}; the answer begins with {excerpt!a}", hint=_NOT_OKX)
     failure.transient = True
     return failure
 

@@ -96,6 +96,28 @@ async def test_where_date_does_not_help_okx_is_asked(date_off: float | None) -> 
     assert [BALANCE.path, TIME, BALANCE.path, BALANCE.path] == exchange.paths
 
 
+@pytest.mark.parametrize("off", [10.0, 20.0, -28.0])
+async def test_how_far_a_clock_is_off_that_okx_accepts(off: float) -> None:
+    """It is told, and signed by as it is."""
+    exchange = Exchange(off)
+    async with session_of(exchange) as session:
+        await session.call(BALANCE, CREDENTIALS)
+
+        assert session.clock_offset == pytest.approx(off, abs=1.5)
+    assert [BALANCE.path] == exchange.paths
+
+
+async def test_clocks_that_agree_need_no_synchronising() -> None:
+    """A refusal that has another cause does not send anybody to set a clock that is right."""
+    exchange = Exchange(0.0)
+    exchange.refuse_always = True
+    async with session_of(exchange) as session:
+        with pytest.raises(ClockSkew, match="The clocks agree") as caught:
+            await session.call(BALANCE, CREDENTIALS)
+
+    assert "synchronise" not in str(caught.value)
+
+
 @pytest.mark.parametrize("date_off", [29.0, -29.0, 45.0, -3600.0, 1e9])
 async def test_a_date_that_lies_breaks_no_good_clock(date_off: float) -> None:
     """What OKX accepts stays as it is."""

@@ -175,7 +175,7 @@ async def test_a_row_that_is_broken_is_not_asked_for_again() -> None:
     """OKX answered, and would answer the same."""
     script = Script(page(200, b'{"code":"0","msg":"","data":[{}]}', "application/json"))
     async with session_of(script) as session:
-        with pytest.raises(DecodeError, match=r"data\[0\].amt is missing"):
+        with pytest.raises(DecodeError, match=r"data\[0\].amt is missing.*newer version"):
             await session.call(READ, CREDENTIALS)
 
     assert 1 == len(script.timestamps)
@@ -217,6 +217,24 @@ async def test_a_write_is_sent_again_when_it_was_certainly_refused(code: str, se
             await session.call(WRITE, CREDENTIALS, {"amt": "1"})
 
     assert {b'{"amt":"1"}'} == {body for body in script.bodies if body}
+
+
+@pytest.mark.parametrize("status", [408, 429, 499])
+async def test_a_write_that_a_gateway_gave_up_may_have_happened(status: int) -> None:
+    """It may have passed the call on before it lost its patience."""
+    async with session_of(Script(page(status, b"<html>"))) as session:
+        with pytest.raises(OutcomeUnknown):
+            await session.call(WRITE, CREDENTIALS, {"amt": "1"})
+
+
+@pytest.mark.parametrize("status", [200, 302, 400, 403, 404, 429, 502])
+async def test_a_page_that_is_not_okxs_says_what_to_do(status: int) -> None:
+    """A person gets a hint with every status."""
+    async with session_of(Script(page(status, b"<html>")), attempts=1) as session:
+        with pytest.raises(OKXError) as caught:
+            await session.call(WRITE if status == 429 else READ, CREDENTIALS)
+
+    assert caught.value.hint
 
 
 async def test_a_write_that_found_no_connection_did_not_happen() -> None:
