@@ -337,11 +337,15 @@ class Call(Generic[R]):
         outcome: R | OKXError = skew
         if not self._resigned:
             self._resigned = True
-            if not clock.refused(self._date, self._signed_at, self.times):
+            explained = clock.refused(self._date, self._signed_at, self.times)
+            if not explained:
                 await self._ask_time()
             outcome = await self._send()
             if isinstance(outcome, RateLimited):
                 outcome = await self._send_after_refusals(outcome)
+            if explained and isinstance(outcome, ClockSkew):
+                # That Date was not OKX's. The caller shall be told the truth, and the next call shall be right.
+                await self._ask_time()
         if isinstance(outcome, ClockSkew):
             outcome.args = (f"{outcome.message}: {_difference(clock.offset)}",)
             if clock.offset is not None and abs(clock.offset) <= TOLERANCE:

@@ -129,6 +129,18 @@ async def test_a_date_that_lies_breaks_no_good_clock(date_off: float) -> None:
     assert [BALANCE.path] * 5 == exchange.paths
 
 
+@pytest.mark.parametrize("date_off", [555.0, -600.0])
+async def test_a_date_that_lies_about_a_wrong_clock_is_found_out(date_off: float) -> None:
+    """The first error tells how far the clocks are apart by OKX's own time, and the next call is right."""
+    exchange = Exchange(45.0, date_off)
+    async with session_of(exchange) as session:
+        with pytest.raises(ClockSkew, match=r"4[45]\.\d s behind OKX's"):
+            await session.call(BALANCE, CREDENTIALS)
+        await session.call(BALANCE, CREDENTIALS)
+
+    assert [BALANCE.path, BALANCE.path, TIME, BALANCE.path] == exchange.paths
+
+
 async def test_a_date_that_begins_to_lie_breaks_no_healed_clock() -> None:
     """After a correction, too."""
     exchange = Exchange(600.0)
