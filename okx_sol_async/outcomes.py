@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
 from decimal import Context, Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 import attrs
 
@@ -46,11 +46,20 @@ class Outcome(enum.IntEnum):
     DENIED = 2
 
 
+class WriteOwner(NamedTuple):
+    """Whose history a write is in. The same key may be used at two exchanges, as tests do, and each has its own."""
+
+    origin: str
+    demo: bool
+    #: `Credentials.owner`.
+    user: str
+
+
 @attrs.define(eq=False)
 class Write:
     """A purchase or redemption that this process made."""
 
-    owner: str
+    owner: WriteOwner
     type: OrderType
     amt: Decimal
     #: When it was signed, or for as long as that is not known, when it began; by OKX's clock.

@@ -29,7 +29,7 @@ from okx_sol_async.endpoints import (
 from okx_sol_async.errors import OKXError, OutcomeUnknown
 from okx_sol_async.history import read_history
 from okx_sol_async.models import Apy, Balance, Order, OrderStatus, OrderType, ProductInfo
-from okx_sol_async.outcomes import JOURNAL, Outcome, Write, look_up
+from okx_sol_async.outcomes import JOURNAL, Outcome, Write, WriteOwner, look_up
 from okx_sol_async.session import Session
 from okx_sol_async.signing import Credentials
 from okx_sol_async.watching import watch_balance
@@ -317,7 +317,8 @@ class SolStaking:
 
     async def _write(self, kind: OrderType, amt: object) -> None:
         amount = checked_amount(amt)
-        write = Write(self._credentials.owner, kind, amount, self._okx_now())
+        owner = WriteOwner(self._session.origin, self._session.demo, self._credentials.owner)
+        write = Write(owner, kind, amount, self._okx_now())
         JOURNAL.begin(write)
         try:
             await self._session.call(_WRITES[kind], self._credentials, {"amt": format(amount, "f")})

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from okx_sol_async import (
     AuthenticationError,
     ConfigurationError,
+    Credentials,
     LocalLimiter,
     Order,
     OrderStatus,
@@ -27,10 +28,11 @@ from okx_sol_async import (
     outcomes,
 )
 from okx_sol_async.emulator import Emulator
-from okx_sol_async.outcomes import Journal, Outcome, Write, find, look_up
+from okx_sol_async.outcomes import Journal, Outcome, Write, WriteOwner, find, look_up
 from tests.virtual_time import run
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+OWNER = WriteOwner("https://openapi.okx.com", demo=False, user="user:x")
 PURCHASE = "POST /api/v5/finance/staking-defi/sol/purchase"
 
 
@@ -162,6 +164,22 @@ async def test_an_equal_purchase_before_is_not_taken_for_it(exchange: Emulator) 
     assert 2 == len(user.orders)
 
 
+async def test_an_equal_purchase_at_another_exchange_explains_nothing(exchange: Emulator) -> None:
+    """The history of one exchange does not show what was purchased at the other."""
+    key = Credentials("the-same-key", "the-same-secret", "the-same-passphrase")
+    exchange.user.add_key(key)
+    async with Emulator() as other, wired(exchange) as (wire, session):
+        other.user.add_key(key)
+        async with Session(base_url=other.url) as elsewhere:
+            await SolStaking(key, elsewhere).purchase("1")
+        wire.cuts[key.api_key] = Cut(answer=0)
+        with pytest.raises(OutcomeUnknown) as caught:
+            await SolStaking(key, session).purchase("1")
+
+        assert await caught.value.resolve(wait=0) is not None
+        assert 1 == len(exchange.user.orders)
+
+
 async def test_a_purchase_that_was_refused_explains_nothing(exchange: Emulator) -> None:
     """It made no order."""
     async with wired_user(exchange) as (cut, staking):
@@ -217,7 +235,7 @@ def order(at: float, amt: str = "1", kind: OrderType = OrderType.PURCHASE) -> Or
 
 
 def write(at: float, outcome: Outcome = Outcome.UNKNOWN, amt: str = "1") -> Write:
-    return Write("user:x", OrderType.PURCHASE, Decimal(amt), NOW + timedelta(seconds=at), outcome)
+    return Write(OWNER, OrderType.PURCHASE, Decimal(amt), NOW + timedelta(seconds=at), outcome)
 
 
 @pytest.mark.parametrize(
@@ -301,12 +319,19 @@ def test_the_journal_forgets() -> None:
 
 
 def test_the_journal_tells_equal_writes() -> None:
-    """Of the same user, type and amount."""
+    """Of the same user at the same exchange, type and amount."""
     journal = Journal()
     lost, same, more = write(0), write(5), write(0, amt="2")
-    theirs = attrs.evolve(lost, owner="user:y")
+    theirs = [
+        attrs.evolve(lost, owner=WriteOwner(origin, demo, user))
+        for origin, demo, user in [
+            ("https://elsewhere", OWNER.demo, OWNER.user),
+            (OWNER.origin, True, OWNER.user),
+            (OWNER.origin, OWNER.demo, "user:y"),
+        ]
+    ]
     redemption = attrs.evolve(lost, type=OrderType.REDEEM)
-    for one in (same, lost, more, theirs, redemption):
+    for one in (same, lost, more, *theirs, redemption):
         journal.begin(one)
 
     assert [lost, same] == journal.equal_to(lost)
