@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -18,10 +19,12 @@ from okx_sol_async.cli.chart import draw
 from okx_sol_async.cli.forms import percent, time_of
 from okx_sol_async.cli.plot import plot
 from okx_sol_async.emulator import EmulatedOrder, Emulator
+from okx_sol_async.emulator.faults import Delay, Refusal
 from okx_sol_async.errors import ConfigurationError
 from okx_sol_async.models import Apy
 from tests.terminals import terminal
 
+HISTORY = "GET /api/v5/finance/staking-defi/sol/purchase-redeem-history"
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 BIG = "1234567.123456789"
 
@@ -159,6 +162,9 @@ def test_all_pages_of_a_history(then: Emulator, tmp_path: Path) -> None:
         EmulatedOrder(type="purchase", amt=Decimal(n), request_time=NOW - timedelta(days=50, minutes=n))
         for n in range(1, 248)
     )
+    # The first call has a wrong timestamp, the second one brings a page, and the third one is refused.
+    then.fail_next(Delay(), times=2, endpoint=HISTORY)
+    then.fail_next(Refusal("50011"), endpoint=HISTORY)
     with (tmp_path / "printed").open("wb") as printed:
         key = then.credentials
         with terminal(
@@ -174,6 +180,8 @@ def test_all_pages_of_a_history(then: Emulator, tmp_path: Path) -> None:
 
     assert 250 == len([json.loads(line) for line in (tmp_path / "printed").read_text().splitlines()])
     assert "100 orders, back to 2026-10-03" in shown.text
+    # What is logged meanwhile has a line of its own.
+    assert re.search(r"100 orders, back to [-0-9]+ [:0-9]+ UTC\rokx-sol: OKX refused ", shown.text)
     assert "200 orders" in shown.text
     # The line is gone in the end, and the cursor is there again.
     assert shown.raw.endswith("\x1b[2K")

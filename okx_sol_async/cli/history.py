@@ -85,10 +85,8 @@ def _progress(*, shows: bool) -> Iterator[Callable[[str], None]]:
     if not console.is_interactive:
         yield lambda _: None
         return
-    # What is printed goes its own way.
-    with Live(
-        console=console, transient=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
-    ) as live:
+    # What is printed goes its own way; what is logged is written above the line.
+    with Live(console=console, transient=True, auto_refresh=False, redirect_stdout=False) as live:
         yield lambda text: live.update(text, refresh=True)
 
 
