@@ -145,8 +145,10 @@ class Route:
         if endpoint.signed and credentials is None:
             message = f"{endpoint} needs credentials"
             raise ConfigurationError(message, hint="Pass the credentials of the user, or use SolStaking.")
-        owner = credentials.owner if credentials is not None and endpoint.limit.scope is Scope.USER else None
-        key = (self.origin_text, self.demo, owner, endpoint.method, endpoint.path)
+        # Whoever counts by IP address sees neither the user nor, in a public call, whether it is of demo trading.
+        by_user = endpoint.limit.scope is Scope.USER
+        owner = credentials.owner if credentials is not None and by_user else None
+        key = (self.origin_text, self.demo and by_user, owner, endpoint.method, endpoint.path)
         return tuple.__new__(BucketKey, key)
 
     def url(self, endpoint: Endpoint[Any], parameters: Mapping[str, str] | None) -> URL:

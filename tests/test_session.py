@@ -35,6 +35,7 @@ from okx_sol_async import (
     Timeout,
     TokenBucket,
     TransportError,
+    apy_history,
 )
 from okx_sol_async.call import REFUSALS
 from okx_sol_async.emulator import Emulator
@@ -325,6 +326,14 @@ async def test_by_ip_everybody_shares_a_bucket(exchange: Emulator) -> None:
         await session.call(by_ip, exchange.credentials)
 
     assert limiter.keys[0].owner is None
+
+
+async def test_by_ip_demo_and_live_share_a_bucket(exchange: Emulator) -> None:
+    """A public call of demo trading is the same request as a live one, and comes from the same address."""
+    async with Session(base_url=exchange.url) as live, Session(base_url=exchange.url, demo=True) as demo:
+        await asyncio.gather(*(apy_history(1, session) for session in (live, demo) for _ in range(4)))
+
+    assert (8, 0) == (exchange.tally().accepted, exchange.tally().refused)
 
 
 # Time.
