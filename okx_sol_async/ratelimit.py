@@ -734,8 +734,8 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 def _at_work_elsewhere() -> ConfigurationError:
-    message = "this user's calls are already limited on another event loop that is still alive"
-    hint = "Use one event loop for all calls of one user, or asyncio.run_coroutine_threadsafe."
+    message = "calls of the same limit are made on another event loop that is still alive"
+    hint = "Use one event loop for all calls of one user, and for all public ones, or asyncio.run_coroutine_threadsafe."
     return ConfigurationError(message, hint=hint)
 
 
