@@ -26,7 +26,7 @@ from okx_sol_async.endpoints import (
     PURCHASE_REDEEM_HISTORY,
     REDEEM,
 )
-from okx_sol_async.errors import OKXError, OutcomeUnknown
+from okx_sol_async.errors import ConfigurationError, OKXError, OutcomeUnknown
 from okx_sol_async.history import read_history
 from okx_sol_async.models import Apy, Balance, Order, OrderStatus, OrderType, ProductInfo
 from okx_sol_async.outcomes import JOURNAL, Outcome, Write, WriteOwner, look_up
@@ -50,11 +50,18 @@ class SolStaking:
             its defaults, and closed with this object.
 
     Use it as an async context manager, or call `aclose` at the end.
+
+    Raises:
+        ConfigurationError: ``credentials`` are none.
+
     """
 
     __slots__ = ("__weakref__", "_credentials", "_owns_session", "_session")
 
     def __init__(self, credentials: Credentials, session: Session | None = None) -> None:
+        if not isinstance(credentials, Credentials):
+            message = f"credentials must be Credentials, not {type(credentials).__name__}"
+            raise ConfigurationError(message, hint="Make them with Credentials(...) or Credentials.from_env().")
         self._credentials = credentials
         self._owns_session = session is None
         self._session = Session() if session is None else session

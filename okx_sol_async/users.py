@@ -8,7 +8,7 @@ from itertools import islice
 
 from okx_sol_async.arguments import whole_number
 from okx_sol_async.endpoints import BALANCE
-from okx_sol_async.errors import OKXError
+from okx_sol_async.errors import ConfigurationError, OKXError
 from okx_sol_async.models import Balance
 from okx_sol_async.session import Session
 from okx_sol_async.signing import Credentials
@@ -63,6 +63,9 @@ async def _as_they_come(
 
 
 async def _ask(session: Session, user: Credentials) -> tuple[Credentials, Balance | OKXError]:
+    if not isinstance(user, Credentials):
+        message = f"credentials must be Credentials, not {type(user).__name__}"
+        return user, ConfigurationError(message)
     try:
         return user, await session.call(BALANCE, user)
     except OKXError as error:

@@ -13,7 +13,7 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from okx_sol_async import BALANCE, ClockSkew, ConfigurationError, Credentials, LocalLimiter, Session
+from okx_sol_async import BALANCE, ClockSkew, ConfigurationError, Credentials, LocalLimiter, Session, call
 from okx_sol_async.clock import TOLERANCE, Exchanged, ServerClock
 from tests.serving import serving
 
@@ -37,6 +37,8 @@ class Exchange:
         self.paths: list[str] = []
         self.refuse_always = False
         self.tells_time = True
+        #: How long each answer on the time takes, one after the other, on its way back.
+        self.delays: list[float] = []
 
     def now(self) -> float:
         return time.time() + self.off
@@ -50,6 +52,7 @@ class Exchange:
             status, answer = 400, {"code": "50000", "msg": "no"}
         elif request.path == TIME:
             answer = {"code": "0", "msg": "", "data": [{"ts": str(int(self.now() * 1000))}]}
+            await asyncio.sleep(self.delays.pop(0) if self.delays else 0)
         else:
             signed = datetime.fromisoformat(request.headers["OK-ACCESS-TIMESTAMP"]).timestamp()
             if abs(self.now() - signed) > TOLERANCE or self.refuse_always:
@@ -94,6 +97,18 @@ async def test_where_date_does_not_help_okx_is_asked(date_off: float | None) -> 
         await session.call(BALANCE, CREDENTIALS)
 
     assert [BALANCE.path, TIME, BALANCE.path, BALANCE.path] == exchange.paths
+
+
+async def test_of_several_slow_answers_the_soonest_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OKX is asked up to three times while it is slow, and the middle of the shortest way is taken."""
+    monkeypatch.setattr(call, "PROMPT", 0.01)
+    exchange = Exchange(45.0, None)
+    exchange.delays = [0.4, 0.02, 0.2]
+    async with session_of(exchange) as session:
+        await session.call(BALANCE, CREDENTIALS)
+
+        assert session.clock_offset == pytest.approx(45.0 - 0.01, abs=0.04)
+    assert [BALANCE.path, TIME, TIME, TIME, BALANCE.path] == exchange.paths
 
 
 @pytest.mark.parametrize("off", [10.0, 20.0, -28.0])

@@ -17,6 +17,7 @@ from okx_sol_async import (
     LocalLimiter,
     OKXError,
     Session,
+    SolStaking,
     Unavailable,
     balances,
 )
@@ -198,3 +199,13 @@ async def test_over_the_wire(exchange: Emulator, session: Session) -> None:
     assert "50119" == failure.code
     assert all(isinstance(answer, Balance) for answer in found.values())
     assert 0 == exchange.count(code="50011")
+
+
+async def test_what_is_no_key_hides_nobody() -> None:
+    """It is given like any other failure, and the others have their balances."""
+    async with Emulator() as exchange, Session(base_url=exchange.url) as session:
+        found = [found async for _, found in balances(session, ["oops", exchange.credentials])]  # type: ignore[list-item]
+        with pytest.raises(ConfigurationError, match="credentials must be Credentials, not str"):
+            SolStaking("oops", session)  # type: ignore[arg-type]
+
+    assert {ConfigurationError, Balance} == {type(one) for one in found}
