@@ -153,7 +153,8 @@ class Ledger:
             bucket: its name.
             limit: what the exchange allows.
             given_back: a reservation of before that was not used.
-            just_used: a slot that is known there unless the history was lost, `UNKNOWN`, or 0 for none.
+            just_used: a slot that is known there unless the history was lost, or 0 for none; below 0, as many calls as
+                this process may have sent by itself.
 
         Raises:
             Unreachable: it could not be done.
@@ -365,7 +366,7 @@ class SharedBucket(TokenBucket):
         if at is None or at > now:
             return at
         reservation = self._reservation
-        if reservation is None or not self._told_of_refusals:
+        if reservation is None or not self._told_of_refusals or now < self._alone_until:
             self._ask()
             return None
         if reservation.bucket != self._name or self._is_late(reservation, now):
@@ -405,6 +406,7 @@ class SharedBucket(TokenBucket):
         """Have a slot for whoever is first in the queue, after telling of refusals."""
         given_back, self._reservation = self._reservation, None
         found: Reservation | None = None
+        alone_until = self._alone_until
         try:
             if not self._told_of_refusals:
                 await self._tell_of_refusals()
@@ -423,6 +425,9 @@ class SharedBucket(TokenBucket):
             if self._loop is loop:
                 self._asking = None
         if self._loop is loop:
+            if found is not None and alone_until == self._alone_until:
+                # It has been told, and nothing was sent since.
+                self._alone_until = -math.inf
             self._receive(found)
 
     async def _tell_of_refusals(self) -> None:
@@ -439,8 +444,6 @@ class SharedBucket(TokenBucket):
         bucket = self._current()
         if bucket is self:
             self._reservation = found
-            if found is not None:
-                self._alone_until = -math.inf
             self._give_up_hopeless()
             if not self._told_of_refusals:
                 self._ask()
@@ -453,10 +456,11 @@ class SharedBucket(TokenBucket):
         """Return a slot that this process used a moment ago, 0 for none.
 
         It is in use for half a period more, so if it is not known where the slots are kept, the history was lost.
-        A slot that nobody ever had stands for calls that this process has sent by itself.
+        Below 0 it is as many calls as this process may have sent by itself, and the others do so too.
         """
-        if now < self._alone_until:
-            return UNKNOWN
+        ledger = self._ledger
+        if now < self._alone_until or (ledger.outage.lasts and ledger.goes_on_alone):
+            return -ledger.alone(self.limit)
         mine = self._mine
         recent = mine is not None and mine.bucket == self._name and now - mine.at < self.limit.seconds / 2
         return mine.slot if mine is not None and recent else 0
@@ -522,6 +526,7 @@ class SharedBucket(TokenBucket):
     def _absorb(self, other: TokenBucket) -> None:
         if isinstance(other, SharedBucket):
             other._give_back()
+            self._alone_until = max(self._alone_until, other._alone_until)
         super()._absorb(other)
 
 

@@ -65,12 +65,17 @@ local answer = {}
 local todo = ARGV[1]
 if todo == 'reserve' then
   -- requests, how long a slot is in use, how far apart those are that wait, a slot to give back (or 0), and one that
-  -- this process has just used (or 0; or 1 for a call that it has sent by itself).
+  -- this process has just used (or 0; or below that, as many calls as it may have sent by itself).
   local requests, hold, apart = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
   drop(find(tonumber(ARGV[5])))
   local used = tonumber(ARGV[6])
-  if used == UNKNOWN or (used > UNKNOWN and not find(used)) then
-    use(used, now + hold)
+  for _ = 1, -used do
+    use(UNKNOWN, now + hold)
+  end
+  if used ~= 0 and not (used > 0 and find(used)) then
+    if used > 0 then
+      use(used, now + hold)
+    end
     if now >= bucket[LOST] + hold then
       -- The history is gone. Whatever it was, it does not matter any more when one window has passed.
       bucket[LOST] = now

@@ -319,6 +319,39 @@ async def test_calls_go_on_while_the_server_is_away(
     assert ["WARNING", "WARNING", "INFO", "INFO"] == log.levels
 
 
+@pytest.mark.parametrize("fail", [fail_by_kill, fail_by_being_full])
+async def test_a_server_that_is_back_counts_what_was_sent_without_it(
+    server: Valkey, log: Log, monkeypatch: pytest.MonkeyPatch, fail: Callable[[Valkey], Callable[[], object]]
+) -> None:
+    """Processes that call all the while send no burst beside each other's calls."""
+    # Each tries with every call that it sends by itself.
+    monkeypatch.setattr(reservations, "TRY_EVERY", 0.0)
+    times: list[float] = []
+
+    async def go_on(machine: RedisLimiter) -> None:
+        while True:
+            await take(machine.bucket(key("user:a"), FAST), times)
+
+    async with contextlib.AsyncExitStack() as stack:
+        machines = [
+            await stack.enter_async_context(RedisLimiter.from_url(server.url, timeout=1, margin=0.3)) for _ in range(3)
+        ]
+        tasks = [asyncio.create_task(go_on(machine)) for machine in machines for _ in range(4)]
+        await until(lambda: len(times) > 6)
+        for outages in range(3, 12, 3):
+            mend = fail(server)
+            await until(lambda outages=outages: log.levels.count("WARNING") == outages)
+            await asyncio.sleep(2 * FAST.seconds)
+            times.clear()
+            mend()
+            await until(lambda outages=outages: log.levels.count("INFO") == outages and len(times) > 6)
+
+            assert most_within(times, FAST.seconds) <= 3
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def test_calls_fail_while_the_server_is_away_if_they_are_to(server: Valkey, log: Log) -> None:
     """`on_failure="raise"` says what to do, to all who wait and at once, and finds back by itself."""
     async with RedisLimiter.from_url(server.url, on_failure="raise") as limiter:

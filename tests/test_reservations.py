@@ -142,6 +142,23 @@ def test_lost_history_is_waited_for_once(script: Script) -> None:
     assert script.now == script.reserve()[0]
 
 
+def test_what_was_sent_without_the_count_is_counted(script: Script) -> None:
+    """All wait for a window, and then for what others have sent meanwhile."""
+    at, name = script.reserve(used=-1)
+
+    assert HOLD == at - script.now
+
+    back = script.now
+    script.now += HOLD - 100_000
+    script.run("settle", name, 0, 0)
+    at, name = script.reserve(used=-4)
+    times = [at, *(script.reserve()[0] for _ in range(2))]
+
+    assert back + HOLD + APART == times[0]
+    assert times[1] < script.now + HOLD
+    assert times[2] >= script.now + HOLD
+
+
 def test_nothing_is_kept_for_longer_than_it_matters(script: Script) -> None:
     """The key of a user goes by itself, also after a refusal."""
     script.reserve()
@@ -489,7 +506,44 @@ async def test_what_was_sent_alone_is_told_once() -> None:
         (await bucket.acquire()).answered()
 
     # Then each question names the slot that was used last.
-    assert [0, 1, 2] == [command[5] for command in book.named("reserve")][:3]
+    assert [0, -1, 2] == [command[5] for command in book.named("reserve")][:3]
+
+
+@virtual
+async def test_what_leaves_alone_while_the_server_is_asked_is_told() -> None:
+    """A call that goes when its turn comes, in the moment in which the server is found to be back."""
+    book = Book(fails=True, takes=0.2)
+    bucket = bucket_of(book, local_share=0.5)
+    (await bucket.acquire()).answered()
+    waiting = [asyncio.create_task(bucket.acquire()) for _ in range(9)]
+    await asyncio.sleep(0.01)
+    bucket._ledger.outage._try_at = 0.0
+    book.fails = False
+    book.commands.clear()
+    await asyncio.sleep(1.5)
+    told = [command[5] for command in book.named("reserve")]
+
+    assert [-3, -3] == told[:2]
+    assert -3 not in told[2:]
+    for task in waiting:
+        task.cancel()
+
+
+@virtual
+async def test_who_was_idle_does_not_know_what_others_sent_alone() -> None:
+    """So the first question after an outage says so, unless nobody sends alone."""
+    for on_failure, told in (("local", -1), ("raise", 0)):
+        book = Book(fails=True)
+        bucket = bucket_of(book, on_failure=on_failure)
+        await asyncio.gather(bucket.acquire(), return_exceptions=True)
+        await asyncio.sleep(5)
+        bucket._ledger.outage._try_at = 0.0
+        book.fails = False
+        book.commands.clear()
+        await asyncio.gather(bucket.acquire(), bucket.acquire(), return_exceptions=True)
+        await asyncio.sleep(1)
+
+        assert told == book.named("reserve")[0][5]
 
 
 @virtual
