@@ -279,7 +279,7 @@ class SharedBucket(TokenBucket):
         # How many were given back in a row because they came too late.
         self._given_back = 0
         self._told_of_refusals = True
-        # Until then, calls that this process has sent by itself count.
+        # Until then, calls count that processes have sent by themselves: this one a window ago, or others since.
         self._alone_until = -math.inf
 
     def rename(self, name: str) -> None:
@@ -349,7 +349,7 @@ class SharedBucket(TokenBucket):
             self._ledger.taken[number] = self._mine = reservation
             self._given_back = 0
         else:
-            self._alone_until = self._time() + _window(self.limit)
+            self._alone_until = self._time() + 2 * _window(self.limit)
 
     def _hand_over(self) -> None:
         super()._hand_over()

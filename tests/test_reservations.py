@@ -530,6 +530,26 @@ async def test_what_leaves_alone_while_the_server_is_asked_is_told() -> None:
 
 
 @virtual
+async def test_each_user_tells_what_was_sent_alone() -> None:
+    """Also one whose next call finds the server back already, when its own call before is over."""
+    book = Book(fails=True)
+    one = bucket_of(book)
+    two = SharedBucket(SIX, one._ledger, "another", push_back=PushBack(), longest=LongestAnswer())
+    for bucket in (one, two):
+        lease = await bucket.acquire()
+        await asyncio.sleep(0.03)
+        lease.answered()
+    waiting = asyncio.create_task(two.acquire())
+    await asyncio.sleep(0.9)
+    one._ledger.outage.end()
+    book.fails = False
+    book.commands.clear()
+    await waiting
+
+    assert [-1] == [command[5] for command in book.named("reserve")]
+
+
+@virtual
 async def test_who_was_idle_does_not_know_what_others_sent_alone() -> None:
     """So the first question after an outage says so, unless nobody sends alone."""
     for on_failure, told in (("local", -1), ("raise", 0)):
