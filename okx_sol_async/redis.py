@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Literal, Self
 from okx_sol_async.errors import ConfigurationError
 from okx_sol_async.pushback import DEFAULT, PushBack
 from okx_sol_async.ratelimit import LocalLimiter, is_bucket_key
-from okx_sol_async.reservations import Ledger, SharedBucket, Unreachable
+from okx_sol_async.reservations import Ledger, SharedBucket, Unreachable, is_closed
 
 try:
     from redis.asyncio import Redis
@@ -110,7 +110,6 @@ class RedisLimiter(LocalLimiter):
         self._prefix = str(prefix)
         self._egress = str(egress)
         self._timeout = timeout
-        self._closed = False
         # Makes a client for an event loop; None if the client is the caller's.
         self._make_client: Callable[[], Client] | None = None
         self._client = client
@@ -202,8 +201,12 @@ class RedisLimiter(LocalLimiter):
 
         Calls that wait for their turn fail with `ConfigurationError`, and so do later ones.
         """
-        self._closed = True
-        link = self._links.pop(asyncio.get_running_loop(), None)
+        self._ledger.closed = True
+        loop = asyncio.get_running_loop()
+        for bucket in tuple(self._buckets.values()):
+            if isinstance(bucket, SharedBucket):
+                bucket.close(loop)
+        link = self._links.pop(loop, None)
         if link is not None:
             await link.aclose()
 
@@ -225,9 +228,8 @@ class RedisLimiter(LocalLimiter):
         return f"{self._prefix}:{{{digest}}}"
 
     async def _run(self, bucket: str, command: tuple[float | str, ...]) -> list[int]:
-        if self._closed:
-            message = "this limiter is closed"
-            raise ConfigurationError(message, hint="Make a new one; the shared limits of its users carry over.")
+        if self._ledger.closed:
+            raise is_closed()
         loop = asyncio.get_running_loop()
         link = self._links.get(loop)
         if link is None:
@@ -269,8 +271,7 @@ class _Link:
         for lane in lanes:
             lane.cancel()
         await asyncio.gather(*lanes, return_exceptions=True)
-        message = "this limiter is closed"
-        self._fail_waiting(ConfigurationError(message))
+        self._fail_waiting(is_closed())
         if self._at_the_end is not None:
             await self._at_the_end.aclose()
 

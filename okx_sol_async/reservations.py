@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import attrs
 
-from okx_sol_async.errors import OKXError, Timeout, TransportError
+from okx_sol_async.errors import ConfigurationError, OKXError, Timeout, TransportError
 from okx_sol_async.ratelimit import CLOCK_DRIFT, NUMBERS, TokenBucket
 from okx_sol_async.travel import MEMORY, SHORTEST_TRAVEL, ShortestAnswer
 
@@ -138,6 +138,8 @@ class Ledger:
         self._answers = ShortestAnswer()
         self._trips = ShortestAnswer()
         self._answered_at: float | None = None
+        #: Whether the limiter is closed, so that nothing is reserved any more.
+        self.closed = False
         self._telling: set[asyncio.Future[list[int]]] = set()
 
     def alone(self, limit: RateLimit) -> int:
@@ -286,6 +288,11 @@ class SharedBucket(TokenBucket):
         """Reserve under another name from now on."""
         self._name = name
 
+    def close(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let all who wait on an event loop fail, because the limiter is closed."""
+        if self._loop is loop:
+            self._fail_all(is_closed())
+
     async def acquire(self, deadline: float | None = None) -> Lease:
         """Wait for the next lease, first come, first served.
 
@@ -314,6 +321,8 @@ class SharedBucket(TokenBucket):
         *,
         returning: bool = False,
     ) -> Lease:
+        if self._ledger.closed:
+            raise is_closed()
         taken = self._ledger.taken
         try:
             lease = await super()._wait(loop, number, deadline, returning=returning)
@@ -585,6 +594,12 @@ def _window(limit: RateLimit) -> float:
 
 def _us(seconds: float) -> int:
     return round(seconds * 1e6)
+
+
+def is_closed() -> ConfigurationError:
+    """Return the error of who calls on a limiter that was closed."""
+    message = "this limiter is closed"
+    return ConfigurationError(message, hint="Make a new one; the shared limits of its users carry over.")
 
 
 def _away() -> TransportError:

@@ -499,10 +499,18 @@ async def test_a_borrowed_client_is_not_closed(valkey_server: Valkey) -> None:
 async def test_a_closed_limiter_says_so(valkey_server: Valkey) -> None:
     """To those who wait, and to those who come later; closing again does nothing."""
     limiter = RedisLimiter.from_url(valkey_server.url)
-    bucket = limiter.bucket(key("user:a"), THREE)
-    await take(bucket, [])
+    bucket = limiter.bucket(key("user:closing"), RateLimit(3, 60.0, Scope.USER))
+    for _ in range(3):
+        await take(bucket, [])
+    waiting = [asyncio.create_task(bucket.acquire(None)) for _ in range(4)]
+    await asyncio.sleep(0.1)
     await limiter.aclose()
     await limiter.aclose()
+    # They would have waited for a minute.
+    async with asyncio.timeout(20):
+        outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+
+    assert all(type(outcome) is ConfigurationError and "closed" in str(outcome) for outcome in outcomes)
 
     with pytest.raises(ConfigurationError, match="closed"):
         await bucket.acquire(None)
