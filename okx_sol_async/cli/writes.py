@@ -94,9 +94,9 @@ def _plan(kind: OrderType, amt: Decimal, connection: Connection, product: Produc
 def _agreed() -> bool:
     """Ask, and return whether the answer is yes."""
     with _ctrl_c_interrupts():
-        sys.stderr.write("Go ahead? [y/N] ")
-        sys.stderr.flush()
         try:
+            sys.stderr.write("Go ahead? [y/N] ")
+            sys.stderr.flush()
             answer = sys.stdin.readline()
         except KeyboardInterrupt:
             sys.stderr.write("\n")
