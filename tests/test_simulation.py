@@ -177,7 +177,7 @@ def test_a_broken_law_is_found(mutation: str) -> None:
         for target, name, make in replacements:
             stack.enter_context(mock.patch.object(target, name, make(getattr(target, name))))
         # Another world finds it when what goes on in the worlds changes.
-        for seed in (FOUND_BY.get(mutation, 1), *range(1, 13)):
+        for seed in (FOUND_BY.get(mutation, 1), *range(1, 60)):
             found |= {broken.law for broken in simulate(seed, STORM, until_broken=law).broken}
             if law in found:
                 return
