@@ -83,9 +83,10 @@ GUARD: Final = Guard()
 
 def _could_be_secret(part: str) -> bool:
     """Tell whether a part is more than what stands in names, messages, numbers and addresses of memory too."""
+    is_word = not part.strip(string.ascii_lowercase + "-_ ")
     # Of thousands of made-up secrets some have a part that is a number, and a log is full of numbers.
-    is_plain = not part.strip(string.ascii_lowercase + string.digits + "-_. ")
-    return not is_plain and len(set(part)) >= PART // 2 and part not in WORDS
+    is_number = not part.strip(string.digits + "abcdefx.-")
+    return not is_word and not is_number and len(set(part)) >= PART // 2 and part not in WORDS
 
 
 class _Listener(logging.Handler):

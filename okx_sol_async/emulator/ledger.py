@@ -18,8 +18,6 @@ from okx_sol_async.errors import ConfigurationError
 from okx_sol_async.models import Balance
 
 if TYPE_CHECKING:
-    from datetime import date
-
     from okx_sol_async.emulator.product import Product
 
 _ZERO: Final = Decimal(0)
@@ -208,9 +206,3 @@ class Ledger:
             latest_interest_accrual=interest,
             total_interest_accrual=self._balance.total_interest_accrual + interest,
         )
-
-
-def days_before(until: float, days: int) -> list[date]:
-    """Return the last so many days whose interest had accrued by ``until``, newest first."""
-    newest = day_number(until)
-    return [moment(beginning_of(newest - back)).date() for back in range(days)]
