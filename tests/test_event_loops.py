@@ -303,7 +303,8 @@ def test_a_loop_that_was_closed_in_the_middle_of_its_calls(background_exchange: 
         session = Session(base_url=exchange.url, limiter=limiter)
         staking = SolStaking(exchange.credentials, session)
         calls = [asyncio.create_task(staking.balance()) for _ in range(8)]
-        await asyncio.sleep(0.1)
+        while exchange.tally().received < 6:
+            await asyncio.sleep(0.01)
         for call in calls:
             call.cancel()
         await asyncio.gather(*calls, return_exceptions=True)
