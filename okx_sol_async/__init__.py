@@ -1,5 +1,6 @@
 """The asyncio SDK for OKX's SOL staking API."""
 
+from okx_sol_async.bucket import TokenBucket
 from okx_sol_async.endpoints import (
     ACCOUNT_CONFIG,
     APY_HISTORY,
@@ -25,18 +26,10 @@ from okx_sol_async.errors import (
     TransportError,
     Unavailable,
 )
+from okx_sol_async.limiter import LocalLimiter
 from okx_sol_async.models import AccountConfig, Apy, Balance, Order, OrderStatus, OrderType, ProductInfo
 from okx_sol_async.pushback import PushBack
-from okx_sol_async.ratelimit import (
-    Bucket,
-    BucketKey,
-    Lease,
-    Limiter,
-    LocalLimiter,
-    RateLimit,
-    Scope,
-    TokenBucket,
-)
+from okx_sol_async.ratelimit import Bucket, BucketKey, Lease, Limiter, RateLimit, Scope
 from okx_sol_async.session import Region, Session
 from okx_sol_async.signing import Credentials, Signer, sign
 from okx_sol_async.staking import SolStaking, apy_history

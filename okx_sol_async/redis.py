@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Self
 
 from okx_sol_async.errors import ConfigurationError
+from okx_sol_async.limiter import LocalLimiter
 from okx_sol_async.pushback import DEFAULT, PushBack
-from okx_sol_async.ratelimit import LocalLimiter, is_bucket_key
+from okx_sol_async.ratelimit import is_bucket_key
 from okx_sol_async.reservations import Ledger, SharedBucket, Unreachable, is_closed
 
 try:
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-    from okx_sol_async.ratelimit import BucketKey, RateLimit, TokenBucket
+    from okx_sol_async.bucket import TokenBucket
+    from okx_sol_async.ratelimit import BucketKey, RateLimit
 
     Client = redis.asyncio.Redis | redis.asyncio.RedisCluster
     Command = tuple[str, tuple[float | str, ...]]

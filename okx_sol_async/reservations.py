@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import attrs
 
+from okx_sol_async.bucket import CLOCK_DRIFT, NUMBERS, TokenBucket
 from okx_sol_async.errors import ConfigurationError, OKXError, Timeout, TransportError
-from okx_sol_async.ratelimit import CLOCK_DRIFT, NUMBERS, TokenBucket
 from okx_sol_async.travel import MEMORY, SHORTEST_TRAVEL, ShortestAnswer
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from yarl import URL
 from okx_sol_async.call import Call, Deadlines, Route, http_is_closed, logger
 from okx_sol_async.endpoints import ACCOUNT_CONFIG, SYSTEM_TIME
 from okx_sol_async.errors import ConfigurationError
-from okx_sol_async.ratelimit import PROCESS_LIMITER
+from okx_sol_async.limiter import PROCESS_LIMITER
 from okx_sol_async.signing import Credentials
 from okx_sol_async.telemetry import CallReport, Counters
 from okx_sol_async.version import __version__

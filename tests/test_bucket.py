@@ -8,8 +8,8 @@ from itertools import pairwise
 import pytest
 
 from okx_sol_async import ConfigurationError, RateLimit, Scope, Timeout, TokenBucket
+from okx_sol_async.bucket import CLOCK_DRIFT
 from okx_sol_async.pushback import DEFAULT, PushBack
-from okx_sol_async.ratelimit import CLOCK_DRIFT
 from okx_sol_async.travel import SHORTEST_TRAVEL, LongestAnswer
 from tests.virtual_time import VirtualLoop, run
 

@@ -5,7 +5,7 @@ import weakref
 import pytest
 
 from okx_sol_async import BucketKey, ConfigurationError, LocalLimiter, RateLimit, Scope
-from okx_sol_async.ratelimit import SWEEP_EVERY
+from okx_sol_async.limiter import SWEEP_EVERY
 from tests.virtual_time import VirtualLoop, run
 
 SIX = RateLimit(6, 1.0, Scope.USER)

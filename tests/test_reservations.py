@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from okx_sol_async import PushBack, RateLimit, Scope, Timeout
+from okx_sol_async.bucket import CLOCK_DRIFT
 from okx_sol_async.pushback import Pace
-from okx_sol_async.ratelimit import CLOCK_DRIFT
 from okx_sol_async.redis import SCRIPT
 from okx_sol_async.reservations import Ledger, SharedBucket, Unreachable
 from okx_sol_async.travel import SHORTEST_TRAVEL, LongestAnswer

@@ -15,7 +15,8 @@ import attrs
 import pytest
 
 from okx_sol_async import BucketKey, LocalLimiter, RateLimit, Scope, Timeout, TokenBucket
-from okx_sol_async.ratelimit import CLOCK_DRIFT, SWEEP_EVERY, SWEEP_ROUND
+from okx_sol_async.bucket import CLOCK_DRIFT
+from okx_sol_async.limiter import SWEEP_EVERY, SWEEP_ROUND
 from tests.virtual_time import VirtualLoop, run
 
 MANY = 100_000

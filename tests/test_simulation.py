@@ -14,11 +14,11 @@ import aiohttp
 import attrs
 import pytest
 
+import okx_sol_async.bucket
 import okx_sol_async.call
-import okx_sol_async.ratelimit
 from okx_sol_async import Balance, LocalLimiter, Session
+from okx_sol_async.bucket import TokenBucket
 from okx_sol_async.call import Call, Deadlines
-from okx_sol_async.ratelimit import TokenBucket
 from tests.simulation.life import STORM
 from tests.simulation.run import simulate
 

@@ -28,8 +28,8 @@ from okx_sol_async import (
     Unavailable,
     watching,
 )
+from okx_sol_async.bucket import TokenBucket
 from okx_sol_async.emulator import Emulator
-from okx_sol_async.ratelimit import TokenBucket
 from tests.virtual_time import run
 
 CREDENTIALS = Credentials("8f1c2d3e-0000-4a5b-9c6d-7e8f90a1b2c3", "22582BD0CFF14C41EDBF1AB98506286D", "Test-Pass#1")

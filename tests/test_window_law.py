@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from okx_sol_async import RateLimit, Scope, TokenBucket
+from okx_sol_async.bucket import COARSE_CLOCK
 from okx_sol_async.emulator import FixedWindow, SlidingWindow, TokenWindow
-from okx_sol_async.ratelimit import COARSE_CLOCK
 from okx_sol_async.travel import SHORTEST_TRAVEL
 from tests.virtual_time import VirtualLoop, run
 

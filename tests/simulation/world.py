@@ -19,9 +19,9 @@ import aiohttp
 import aiohttp.connector
 import attrs
 
+import okx_sol_async.bucket
 import okx_sol_async.call
 import okx_sol_async.emulator.server
-import okx_sol_async.ratelimit
 import okx_sol_async.session
 import okx_sol_async.signing
 from okx_sol_async import Balance, Credentials, LocalLimiter, OKXError, RateLimit, Scope, Session, SolStaking
@@ -38,8 +38,8 @@ from tests.simulation.network import Network, SimulatedConnector, SimulatedPort,
 if TYPE_CHECKING:
     from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 
+    from okx_sol_async.bucket import TokenBucket
     from okx_sol_async.emulator import EmulatedUser
-    from okx_sol_async.ratelimit import TokenBucket
 
 #: The world begins at midnight UTC of 1 January 2026.
 EPOCH: Final = 1_767_225_600.0
@@ -421,7 +421,7 @@ class World:
             for target, name, new in (
                 (okx_sol_async.session, "_new_http", new_http),
                 (okx_sol_async.session, "PROCESS_LIMITER", self.process_limiter),
-                (okx_sol_async.ratelimit, "_Lease", _watched_lease(self.book)),
+                (okx_sol_async.bucket, "_Lease", _watched_lease(self.book)),
                 (okx_sol_async.call.Call, "_ask_time", _ask_time),
                 (okx_sol_async.emulator.server, "Port", port),
                 # The suite's guard learns each signature at its leisure; the book searches for them itself.
@@ -479,7 +479,7 @@ class World:
 def _watched_lease(book: Book) -> type:
     """Return the leases of this world, which tell the book what becomes of them."""
 
-    class WatchedLease(okx_sol_async.ratelimit._Lease):
+    class WatchedLease(okx_sol_async.bucket._Lease):
         __slots__ = ("_granted",)
 
         def __init__(self, bucket: Any, loop: Any, number: int, since: float) -> None:
