@@ -42,6 +42,7 @@ logger: Final = logging.getLogger("okx_sol_async")
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import SimpleNamespace
 
     from aiohttp import ClientHandlerType, ClientMiddlewareType, ClientRequest, ClientResponse
     from yarl import URL
@@ -75,6 +76,8 @@ _JSON: Final = {"Content-Type": "application/json"}
 _TRACE_HEADERS: Final = ("x-trace-id", "x-request-id", "traceid")
 # The time on the wire is counted here: aiohttp's `total` would count the wait for the bucket too.
 _CLIENT_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT)
+#: For the trace configs of a session that makes writes: tells each of its calls when the first byte is about to leave.
+DEPARTURES: Final = aiohttp.TraceConfig()
 
 
 class Deadlines:
@@ -221,6 +224,8 @@ class Call(Generic[R]):
         self._endpoint = endpoint
         self._credentials = credentials
         self._parameters = parameters
+        # Without word of the departure, whatever was handed to aiohttp may have left.
+        self._departure_is_told = DEPARTURES in getattr(http, "trace_configs", ())
         self._bucket: Bucket = route.limiter.bucket(route.bucket_key(endpoint, credentials), endpoint.limit)
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
@@ -281,6 +286,10 @@ class Call(Generic[R]):
         """End the call, wherever it is, because the session closes."""
         self._stopped = True
         self._end(_stopped())
+
+    def depart(self) -> None:
+        """Note that the first byte is about to leave."""
+        self._unsent = False
 
     def expire(self) -> None:
         """End the attempt, because its time on the wire is over."""
@@ -436,6 +445,8 @@ class Call(Generic[R]):
                 raise_for_status=False,
                 auto_decompress=True,
                 timeout=_CLIENT_TIMEOUT,
+                # What a borrowed session traces is none of ours.
+                trace_request_ctx=self if self._departure_is_told else None,
                 middlewares=(*route.middlewares, self),
             )
             body = await _read(response)
@@ -501,7 +512,7 @@ class Call(Generic[R]):
                 content = body if isinstance(body, bytes) else await body.as_bytes()
                 self._signed_at = clock.now()
                 sign_request(request, content, self._credentials, route.origin, self._signed_at, demo=route.demo)
-            self._unsent = False
+            self._unsent = self._departure_is_told
             response = await handler(request)
         except BaseException as error:
             self._bucket = lease.abandoned() or self._bucket
@@ -597,6 +608,17 @@ class Call(Generic[R]):
             # A code that was spelt with escapes is read only now.
             error.code = None if error.code is None else self._credentials.redact(error.code, self._signature)
         return error
+
+
+async def _note_departure(
+    session: aiohttp.ClientSession,  # noqa: ARG001 - aiohttp passes it
+    context: SimpleNamespace,
+    headers: aiohttp.TraceRequestHeadersSentParams,  # noqa: ARG001 - as above
+) -> None:
+    context.trace_request_ctx.depart()
+
+
+DEPARTURES.on_request_headers_sent.append(_note_departure)
 
 
 async def measure_clock(route: Route, http: aiohttp.ClientSession) -> None:

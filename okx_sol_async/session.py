@@ -16,7 +16,7 @@ import aiohttp
 import attrs
 from yarl import URL
 
-from okx_sol_async.call import Call, Deadlines, Route, http_is_closed, logger
+from okx_sol_async.call import DEPARTURES, Call, Deadlines, Route, http_is_closed, logger
 from okx_sol_async.endpoints import ACCOUNT_CONFIG, SYSTEM_TIME
 from okx_sol_async.errors import ConfigurationError
 from okx_sol_async.limiter import PROCESS_LIMITER
@@ -458,6 +458,7 @@ def _new_http(*, keep_connections: bool) -> aiohttp.ClientSession:
         connector=aiohttp.TCPConnector(limit=CONNECTIONS, force_close=not keep_connections),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": USER_AGENT},
+        trace_configs=None if keep_connections else [DEPARTURES],
     )
 
 

@@ -11,10 +11,12 @@ import pytest
 
 from okx_sol_async import (
     BALANCE,
+    PURCHASE,
     ConfigurationError,
     Credentials,
     LocalLimiter,
     OKXError,
+    OutcomeUnknown,
     Session,
     Timeout,
     TokenBucket,
@@ -273,6 +275,51 @@ def test_nothing_older_than_five_seconds_is_sent(monkeypatch: pytest.MonkeyPatch
             assert asked == exchange.asked == 2
 
     run_with_sockets(scenario())
+
+
+def test_a_write_that_is_ended_says_whether_it_left() -> None:
+    """Closed after each number of steps: only a write that left, or was about to, is one whose outcome is unknown."""
+    seen = set()
+
+    async def scenario(step: int) -> bool:
+        exchange = Exchange(HANG)
+        async with session_of(exchange) as session:
+            call = asyncio.ensure_future(session.call(PURCHASE, CREDENTIALS, {"amt": "1"}))
+            await steps(step)
+            await session.aclose()
+            with pytest.raises(OKXError) as caught:
+                await call
+            # What has left arrives.
+            await asyncio.sleep(1)
+            seen.add((type(caught.value), exchange.asked))
+            return exchange.asked == 0
+
+    step = 0
+    while run_with_sockets(scenario(step)):
+        step += 1
+
+    assert {(ConfigurationError, 0), (OutcomeUnknown, 1)} == seen
+
+
+@pytest.mark.parametrize("end", ["close", "timeout"])
+async def test_a_write_that_is_ended_while_it_looks_for_the_host(end: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There was no connection yet, so nothing has left, and its caller is told so."""
+    looking = asyncio.Event()
+
+    async def look(*_: object, **__: object) -> None:
+        looking.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", look)
+    async with Session(
+        base_url="https://okx.invalid", limiter=LocalLimiter(), timeout=0.1 if end == "timeout" else 10
+    ) as session:
+        call = asyncio.ensure_future(session.call(PURCHASE, CREDENTIALS, {"amt": "1"}))
+        await looking.wait()
+        if end == "close":
+            await session.aclose()
+        with pytest.raises(ConfigurationError if end == "close" else Timeout):
+            await call
 
 
 async def test_a_server_that_accepts_and_never_answers() -> None:
