@@ -466,7 +466,8 @@ class Call(Generic[R]):
             self._request = self._response = self._broken = failure = None
             if self._ended_by is not None:
                 self._take_back_cancellation()
-        self._date = response.headers.get("Date")
+        # What a cache hands out again has the time of the first answer.
+        self._date = None if "Age" in response.headers else response.headers.get("Date")
         if self._date != route.clock.date:
             route.clock.heard(self._date, self.times)
         outcome = _read_outcome(endpoint, response.status, body)

@@ -27,6 +27,9 @@ _NEAR: Final = TOLERANCE / 2
 _NOTICEABLE: Final = 1.0
 #: By how much two clocks may differ in speed while they are being corrected.
 _DRIFT: Final = 0.0005
+#: OKX writes its time in 13 digits of milliseconds, so it is from 2001 to 2286; in seconds since 1970.
+_FIRST: Final = 1e9
+_LAST: Final = 1e10
 
 
 def _steady() -> Callable[[], float]:
@@ -161,9 +164,11 @@ class ServerClock:
 
 
 def _bounds_of(date: str, times: Exchanged) -> _Bounds | None:
-    """Return what a ``Date`` header tells, which is cut to whole seconds; `None` if it is not one."""
+    """Return what a ``Date`` header tells, which is cut to whole seconds; `None` if it is not one of our time."""
     try:
         seconds = parsedate_to_datetime(date).timestamp()
     except (ValueError, OverflowError, OSError):
+        return None
+    if not _FIRST <= seconds < _LAST:
         return None
     return _Bounds(seconds - times.came, seconds + 1 - times.sent, times.came)

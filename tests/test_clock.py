@@ -34,6 +34,8 @@ class Exchange:
         self.off = off
         #: What `Date` is off this server's own clock; `None` for no `Date` at all.
         self.date_off = date_off
+        #: Headers of its answers besides.
+        self.headers: dict[str, str] = {}
         self.paths: list[str] = []
         self.refuse_always = False
         self.tells_time = True
@@ -62,6 +64,7 @@ class Exchange:
             response.headers["Date"] = http_date(self.now() + self.date_off)
         else:
             response.headers["Date"] = "soon"
+        response.headers.update(self.headers)
         return response
 
     @property
@@ -75,7 +78,7 @@ async def session_of(exchange: Exchange) -> AsyncIterator[Session]:
         yield session
 
 
-@pytest.mark.parametrize("off", [45.0, -45.0, 600.0, -600.0, 86_400.0])
+@pytest.mark.parametrize("off", [45.0, -45.0, 600.0, -600.0, -840.0, 3600.0, 86_400.0])
 async def test_a_clock_that_is_off_is_healed_by_the_first_call(off: float) -> None:
     """One refusal, one call that is signed again, and none for those that follow; `Date` tells without asking."""
     exchange = Exchange(off)
@@ -94,6 +97,29 @@ async def test_where_date_does_not_help_okx_is_asked(date_off: float | None) -> 
     exchange = Exchange(45.0, date_off)
     async with session_of(exchange) as session:
         await session.call(BALANCE, CREDENTIALS)
+        await session.call(BALANCE, CREDENTIALS)
+
+    assert [BALANCE.path, TIME, BALANCE.path, BALANCE.path] == exchange.paths
+
+
+# As in the tests of the AWS SDKs: what an answer may tell beside a time that is of use.
+USELESS = {
+    "the end of all time": {"Date": "Fri, 31 Dec 9999 23:59:59 GMT"},
+    "the beginning of all time": {"Date": "Mon, 01 Jan 0001 00:00:00 GMT"},
+    "no date": {"Date": "X"},
+    "out of a cache": {"Date": http_date(NOW), "Age": "86400"},
+    "out of a cache at once": {"Date": http_date(NOW), "Age": "0"},
+}
+
+
+@pytest.mark.parametrize("headers", USELESS.values(), ids=USELESS)
+async def test_a_date_that_cannot_be_okxs_time_is_not_signed_by(headers: dict[str, str]) -> None:
+    """OKX is asked instead, so the first call is healed all the same."""
+    exchange = Exchange(3600.0)
+    exchange.headers = headers
+    async with session_of(exchange) as session:
+        await session.call(BALANCE, CREDENTIALS)
+        assert session.clock_offset == pytest.approx(3600.0, abs=1.5)
         await session.call(BALANCE, CREDENTIALS)
 
     assert [BALANCE.path, TIME, BALANCE.path, BALANCE.path] == exchange.paths
@@ -300,7 +326,12 @@ def test_many_dates_narrow_the_difference(off: float, ways: list[tuple[float, fl
         machine.pass_(pause)
 
 
-@pytest.mark.parametrize("date", ["", "soon", "Mon, 99 Foo 2026 99:99:99 GMT", "0", "Sun, 06 Nov 9999999 08:49:37 GMT"])
+DATES = ("Fri, 31 Dec 9999 23:59:59 GMT", "Mon, 01 Jan 0001 00:00:00 GMT", "Thu, 01 Jan 1970 00:00:00 GMT")
+
+
+@pytest.mark.parametrize(
+    "date", ["", "soon", "Mon, 99 Foo 2026 99:99:99 GMT", "0", "Sun, 06 Nov 9999999 08:49:37 GMT", *DATES]
+)
 def test_a_date_that_is_none_tells_nothing(date: str) -> None:
     """It is passed over, wherever it comes."""
     machine = Machine()
