@@ -235,6 +235,8 @@ class RedisLimiter(LocalLimiter):
         loop = asyncio.get_running_loop()
         link = self._links.get(loop)
         if link is None:
+            if self._links and self._make_client is None:
+                raise _of_another_loop()
             # A loop that was closed has taken its connections with it.
             self._links = {other: links for other, links in self._links.items() if not other.is_closed()}
             link = self._links[loop] = _Link(self._client, self._make_client, self._timeout)
@@ -380,6 +382,13 @@ def _reason(error: Exception) -> Exception:
     if isinstance(error, TimeoutError) or kind == "TimeoutError":
         return Unreachable("the server does not answer in time")
     return Unreachable(f"the server cannot be reached ({kind})")
+
+
+def _of_another_loop() -> ConfigurationError:
+    message = "the client of this limiter was used on another event loop, to which it belongs"
+    return ConfigurationError(
+        message, hint="Use RedisLimiter.from_url, which connects for each loop, or give each loop a client and limiter."
+    )
 
 
 def _check_installed() -> None:

@@ -561,16 +561,6 @@ def test_a_client_is_checked() -> None:
         RedisLimiter(client)  # type: ignore[arg-type]
 
 
-def test_tls_is_a_matter_of_the_url() -> None:
-    """`rediss://` checks certificates and names, by what the URL says besides."""
-    limiter = RedisLimiter.from_url("rediss://localhost?ssl_ca_certs=ca.pem")
-    pool = limiter._client.connection_pool
-
-    assert issubclass(pool.connection_class, redis.asyncio.SSLConnection)
-    assert "ca.pem" == pool.connection_kwargs["ssl_ca_certs"]
-    assert "ssl_cert_reqs" not in pool.connection_kwargs
-
-
 def test_without_redis_it_says_what_to_install() -> None:
     """The module can be imported, and what needs the package names the extra."""
     script = """

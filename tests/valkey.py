@@ -24,7 +24,7 @@ class Valkey:
     def __init__(self, *settings: str) -> None:
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}"
-        self._settings = settings
+        self.settings = settings
         self._folder = tempfile.TemporaryDirectory(prefix="valkey-")
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -36,7 +36,7 @@ class Valkey:
     def start(self, *command_line: str) -> Self:
         """Begin, and wait until it answers; with a command line of its own if there is one."""
         usual = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", self._folder.name]
-        usual += ["--save", "", "--appendonly", "no", *self._settings]
+        usual += ["--save", "", "--appendonly", "no", *self.settings]
         command = [str(get_binary_path()), *(command_line or usual)]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
         until = time.monotonic() + PATIENCE
