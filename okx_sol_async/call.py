@@ -204,6 +204,8 @@ class Call(Generic[R]):
     _resigned = False
     # Whether it is certain that nothing of the last attempt reached OKX.
     _unsent = True
+    # Without word of the departure, whatever was handed to aiohttp may have left.
+    _departure_is_told = False
     _task: asyncio.Task[Any] | None = None
     # How often the task was cancelled already when the call began.
     _cancellations = 0
@@ -224,8 +226,8 @@ class Call(Generic[R]):
         self._endpoint = endpoint
         self._credentials = credentials
         self._parameters = parameters
-        # Without word of the departure, whatever was handed to aiohttp may have left.
-        self._departure_is_told = DEPARTURES in getattr(http, "trace_configs", ())
+        if not endpoint.safe_to_resend:
+            self._departure_is_told = DEPARTURES in getattr(http, "trace_configs", ())
         self._bucket: Bucket = route.limiter.bucket(route.bucket_key(endpoint, credentials), endpoint.limit)
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
