@@ -14,6 +14,7 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Self
 
+from okx_sol_async.closing import Closing
 from okx_sol_async.errors import ConfigurationError
 from okx_sol_async.limiter import LocalLimiter
 from okx_sol_async.pushback import DEFAULT, PushBack
@@ -33,7 +34,6 @@ else:
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
-    from types import TracebackType
 
     import redis.asyncio
 
@@ -51,7 +51,7 @@ LANES: Final = 4
 BATCH: Final = 64
 
 
-class RedisLimiter(LocalLimiter):
+class RedisLimiter(LocalLimiter, Closing):
     """One limit for each user over all processes and machines that use the same Redis or Valkey.
 
     Give each process one of these, and it to its sessions::
@@ -184,19 +184,6 @@ class RedisLimiter(LocalLimiter):
     def __repr__(self) -> str:
         away = ", the server is away" if self._ledger.outage.lasts else ""
         return f"<RedisLimiter of {len(self)} buckets{away}>"
-
-    async def __aenter__(self) -> Self:
-        """Return the limiter itself."""
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close it."""
-        await self.aclose()
 
     async def aclose(self) -> None:
         """Close the connections of this event loop that the limiter has opened. Closing again does nothing.

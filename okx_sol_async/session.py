@@ -9,7 +9,7 @@ import logging
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from weakref import WeakSet
 
 import aiohttp
@@ -17,6 +17,7 @@ import attrs
 from yarl import URL
 
 from okx_sol_async.call import DEPARTURES, Call, Deadlines, Route, http_is_closed, logger
+from okx_sol_async.closing import Closing
 from okx_sol_async.endpoints import ACCOUNT_CONFIG, SYSTEM_TIME
 from okx_sol_async.errors import ConfigurationError
 from okx_sol_async.limiter import PROCESS_LIMITER
@@ -25,8 +26,6 @@ from okx_sol_async.telemetry import CallReport, Counters
 from okx_sol_async.version import __version__
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from aiohttp import ClientHandlerType, ClientMiddlewareType, ClientRequest, ClientResponse
 
     from okx_sol_async.endpoints import Endpoint
@@ -67,7 +66,7 @@ class Region(enum.Enum):
     EEA = "https://eea.okx.com"
 
 
-class Session:
+class Session(Closing):
     """The connections and limits that all users of a service share.
 
     Use it as an async context manager, or call `aclose`. It opens when the first call is made, and belongs to the
@@ -192,19 +191,6 @@ class Session:
         demo = ", demo" if self._route.demo else ""
         state = "closed" if self._closed else f"{len(self._calls)} calls in flight"
         return f"<Session {self._route.origin}{demo}, {state}>"
-
-    async def __aenter__(self) -> Self:
-        """Return the session itself."""
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close it."""
-        await self.aclose()
 
     async def aclose(self) -> None:
         """Close what the session opened. Calls in flight end with `ConfigurationError`; closing again does nothing.

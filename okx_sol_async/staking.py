@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final
 
 from okx_sol_async.arguments import (
     DAYS,
@@ -18,6 +18,7 @@ from okx_sol_async.arguments import (
     seconds,
     whole_number,
 )
+from okx_sol_async.closing import Closing
 from okx_sol_async.endpoints import (
     APY_HISTORY,
     BALANCE,
@@ -34,14 +35,11 @@ from okx_sol_async.session import Session
 from okx_sol_async.signing import Credentials
 from okx_sol_async.watching import watch_balance
 
-if TYPE_CHECKING:
-    from types import TracebackType
-
 #: The endpoint of each kind of write.
 _WRITES: Final = {OrderType.PURCHASE: PURCHASE, OrderType.REDEEM: REDEEM}
 
 
-class SolStaking:
+class SolStaking(Closing):
     """OKX's SOL staking for one user.
 
     Args:
@@ -84,19 +82,6 @@ class SolStaking:
 
     def __repr__(self) -> str:
         return f"<SolStaking {self._credentials!r} on {self._session!r}>"
-
-    async def __aenter__(self) -> Self:
-        """Return the object itself."""
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close it."""
-        await self.aclose()
 
     async def aclose(self) -> None:
         """Close the session if it was made here. Closing again does nothing."""

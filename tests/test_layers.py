@@ -12,7 +12,7 @@ ROWS = (
     {"version"},
     {"models"},
     {"errors"},
-    {"arguments", "signing", "wire", "pushback", "travel", "telemetry", "clock", "retries"},
+    {"arguments", "closing", "signing", "wire", "pushback", "travel", "telemetry", "clock", "retries"},
     {"ratelimit"},
     {"bucket", "endpoints"},
     {"limiter", "reservations"},
