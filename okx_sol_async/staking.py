@@ -310,12 +310,12 @@ class SolStaking(Closing):
     async def _write(self, kind: OrderType, amt: object) -> None:
         amount = checked_amount(amt)
         owner = WriteOwner(self._session.origin, self._session.demo, self._credentials.owner)
-        write = Write(owner, kind, amount, self._okx_now())
+        write = Write(owner, kind, amount, self._signing_now())
         JOURNAL.begin(write)
         try:
             await self._session.call(_WRITES[kind], self._credentials, {"amt": format(amount, "f")})
         except OutcomeUnknown as error:
-            write.outcome, write.at = Outcome.UNKNOWN, error.sent_at or self._okx_now()
+            write.outcome, write.at = Outcome.UNKNOWN, error.sent_at or self._signing_now()
             error.type, error.amt = kind, amount
             error.look_up = partial(self._look_up, write)
             error.hint = "Look it up before you send it again: await error.resolve()."
@@ -324,9 +324,9 @@ class SolStaking(Closing):
             JOURNAL.forget(write)
             raise
         except BaseException:
-            write.outcome, write.at = Outcome.UNKNOWN, self._okx_now()
+            write.outcome, write.at = Outcome.UNKNOWN, self._signing_now()
             raise
-        write.at = self._okx_now()
+        write.at = self._signing_now()
 
     async def _look_up(self, write: Write, wait: float | None) -> Order | None:
         async def read(since: datetime, until: datetime) -> list[Order]:
@@ -335,6 +335,11 @@ class SolStaking(Closing):
         return await look_up(
             read, write, self._okx_now, None if wait is None else seconds("wait", wait, positive=False)
         )
+
+    def _signing_now(self) -> datetime:
+        # The time that a write is signed with, so that all writes keep their order: `clock_offset` is learnt from a
+        # Date, to half a second, and may change between two of them.
+        return datetime.fromtimestamp(self._session._route.clock.now(), UTC)  # noqa: SLF001 - of this package
 
     def _okx_now(self) -> datetime:
         return datetime.now(UTC) + timedelta(seconds=self._session.clock_offset or 0.0)

@@ -1,10 +1,34 @@
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from okx_sol_async import Session
 from okx_sol_async.emulator import Emulator
 from tests.valkey import Valkey, valkey
+from tests.virtual_time import VirtualSocketLoop
+
+# How long an example takes is the machine's affair.
+settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("calm")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Explain the mark of tests that no slow machine can disturb."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # So a script starts what it does not wait for, and no process that a test makes would hear of Ctrl-C.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    config.addinivalue_line("markers", "virtual_clock: the loop's clock jumps to the next timer instead of waiting")
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Give a test the clock that it asks for: time passes on a virtual one only when everybody waits for it."""
+    is_virtual = item.get_closest_marker("virtual_clock") is not None
+    return {"virtual": VirtualSocketLoop} if is_virtual else {"real": asyncio.new_event_loop}
 
 
 @pytest.fixture(autouse=True)

@@ -9,8 +9,9 @@ import pytest
 from okx_sol_async import errors
 from okx_sol_async.cli import EXIT_CODES, run
 from okx_sol_async.emulator import Emulator
+from okx_sol_async.emulator.faults import Silence
 from okx_sol_async.errors import APIError, OKXError
-from tests.terminals import COMMAND, environment
+from tests.terminals import COMMAND, environment, running
 
 
 def lines_of_stderr(capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -130,45 +131,41 @@ def test_help_is_no_error(capsys: pytest.CaptureFixture[str], arguments: list[st
 @pytest.mark.shows_secrets("the emulator prints the keys that it has made up")
 def test_ctrl_c_is_quiet() -> None:
     """The emulator of the command line serves until it is interrupted, and then says nothing."""
-    with subprocess.Popen(  # noqa: S603
-        [*COMMAND, "emulator"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
-    ) as process:
+    with running("emulator") as process:
         assert process.stdout is not None
         assert process.stderr is not None
         settings = dict(process.stdout.readline().split()[1].split("=", 1) for _ in range(6))
-        try:
-            asked = subprocess.run(  # noqa: S603
-                [*COMMAND, "balance", "--json"],
-                capture_output=True,
-                text=True,
-                check=False,
-                env=environment(**settings),
-            )
-        finally:
-            process.send_signal(signal.SIGINT)
+        asked = subprocess.run(  # noqa: S603
+            [*COMMAND, "balance", "--json"],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment(**settings),
+        )
+        process.send_signal(signal.SIGINT)
         assert ("", 0) == (asked.stderr, asked.returncode)
         assert "0.01100012" == json.loads(asked.stdout)["amt"]
-        assert (130, "") == (process.wait(10), process.stderr.read())
+        assert (130, "") == (process.wait(), process.stderr.read())
 
 
 def test_ctrl_c_during_a_call_is_quiet() -> None:
     """So does a call that is interrupted."""
-    with Emulator(latency=1.0) as exchange:
+    with Emulator() as exchange:
+        # However late it is interrupted, the answer has not come.
+        exchange.fail_next(Silence(), times=None)
         credentials = exchange.credentials
-        variables = environment(
+        with running(
+            "balance",
             OKX_API_KEY=credentials.api_key,
             OKX_SECRET_KEY=credentials.secret_key,
             OKX_PASSPHRASE=credentials.passphrase,
             OKX_BASE_URL=exchange.url,
-        )
-        with subprocess.Popen(  # noqa: S603
-            [*COMMAND, "balance"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=variables
         ) as process:
             while not exchange.calls:
                 assert process.poll() is None
                 time.sleep(0.01)
             process.send_signal(signal.SIGINT)
-            output, complaint = process.communicate(timeout=10)
+            output, complaint = process.communicate()
 
     assert (130, "", "") == (process.returncode, output, complaint)
 

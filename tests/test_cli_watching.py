@@ -2,7 +2,6 @@ import asyncio
 import io
 import json
 import signal
-import subprocess
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -20,7 +19,7 @@ from okx_sol_async.cli.watching import watch
 from okx_sol_async.emulator import Emulator
 from okx_sol_async.errors import TransportError
 from okx_sol_async.models import Balance
-from tests.terminals import COMMAND, environment, terminal
+from tests.terminals import running, terminal
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 BALANCE = Balance("OKSOL", Decimal("1234567.123456789"), Decimal("0.00000012"), Decimal("0.00000012"))
@@ -28,17 +27,11 @@ BALANCE = Balance("OKSOL", Decimal("1234567.123456789"), Decimal("0.00000012"), 
 
 def test_where_there_is_no_terminal_each_change_is_a_line() -> None:
     """A program reads the changes as they come, and Ctrl-C is quiet."""
-    with subprocess.Popen(  # noqa: S603
-        [*COMMAND, "watch", "--emulator", "--every", "0.05", "--json"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(),
-    ) as process:
+    with running("watch", "--emulator", "--every", "0.05", "--json") as process:
         assert process.stdout is not None
         rows = [json.loads(process.stdout.readline()) for _ in range(3)]
         process.send_signal(signal.SIGINT)
-        _, complaint = process.communicate(timeout=20)
+        _, complaint = process.communicate()
 
     assert (130, "") == (process.returncode, complaint)
     # A day passes between two looks.

@@ -219,13 +219,16 @@ def test_ctrl_c_at_the_question() -> None:
 
 def test_ctrl_c_while_an_order_is_on_its_way() -> None:
     """Nobody knows whether it happened, and that is said."""
-    with Emulator(latency=1.0) as exchange, terminal("purchase", "1.5", "--yes", **settings(exchange)) as shown:
-        while not exchange.calls:
-            assert shown.process.poll() is None
-            time.sleep(0.01)
-        shown.interrupt()
+    with Emulator() as exchange:
+        # However late it is interrupted, the answer has not come.
+        exchange.fail_next(faults.Silence(), endpoint=PURCHASE)
+        with terminal("purchase", "1.5", "--yes", **settings(exchange)) as shown:
+            while not exchange.calls:
+                assert shown.process.poll() is None
+                time.sleep(0.01)
+            shown.interrupt()
 
-        assert 12 == shown.end()
+            assert 12 == shown.end()
         assert "it may have happened" in shown.text
         assert "Traceback" not in shown.text
 

@@ -6,7 +6,6 @@ import asyncio
 import gzip
 import json
 import socket
-import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -42,6 +41,9 @@ from okx_sol_async.emulator.faults import (
 )
 from okx_sol_async.errors import ConfigurationError
 from tests.signed_calls import STAKING, Staker, iso, signed
+from tests.virtual_time import now
+
+pytestmark = pytest.mark.virtual_clock
 
 BALANCE_PATH = f"{STAKING}/balance"
 BALANCE = f"GET {BALANCE_PATH}"
@@ -269,7 +271,7 @@ class TestNoAnswer:
 
     async def test_closing_ends_silence(self) -> None:
         """An exchange closes at once, also while it is silent or slow."""
-        began = time.perf_counter()
+        began = now()
         async with Emulator(now=lambda: NOW) as exchange:
             exchange.fail_next(Silence())
             exchange.fail_next(Drip(1))
@@ -283,7 +285,7 @@ class TestNoAnswer:
                 await exchange.__aexit__(None, None, None)
 
                 assert b"" == await silent.everything()
-        assert time.perf_counter() - began < 2.0
+        assert now() - began < 2.0
 
 
 class TestSpoiltAnswers:

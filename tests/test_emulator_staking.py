@@ -24,6 +24,8 @@ from okx_sol_async.models import Balance
 from tests.signed_calls import STAKING, Staker
 
 # Two hours before interest accrues.
+pytestmark = pytest.mark.virtual_clock
+
 NOON = datetime(2026, 1, 15, 14, 0, 0, 149_000, tzinfo=UTC)
 NOON_MS = 1_768_485_600_149
 DONE = (200, {"code": "0", "msg": "", "data": []})

@@ -15,6 +15,8 @@ from okx_sol_async import ConfigurationError, DecodeError, Order, OrderStatus, O
 from okx_sol_async.emulator import EmulatedOrder, Emulator
 from okx_sol_async.history import read_history
 
+pytestmark = pytest.mark.virtual_clock
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HISTORY = "GET /api/v5/finance/staking-defi/sol/purchase-redeem-history"
 #: Pages of the model hold so few rows, so that small histories have many pages.

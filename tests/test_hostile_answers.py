@@ -32,6 +32,9 @@ from okx_sol_async import (
 from okx_sol_async.endpoints import SYSTEM_TIME
 from okx_sol_async.wire import ANSWER_LIMIT, read_answer
 from tests.serving import http_answer, request_of, serving_raw
+from tests.virtual_time import VirtualSocketLoop
+
+pytestmark = pytest.mark.virtual_clock
 
 CREDENTIALS = Credentials("8f1c2d3e-0000-4a5b-9c6d-7e8f90a1b2c3", "22582BD0CFF14C41EDBF1AB98506286D", "Test-Pass#1")
 ROW = {"ccy": "OKSOL", "amt": "1", "latestInterestAccrual": "0", "totalInterestAccrual": "0"}
@@ -415,7 +418,7 @@ class Wire:
 
 @pytest.fixture(name="wire", scope="module")
 def _wire() -> Iterator[Wire]:
-    with asyncio.Runner() as runner:
+    with asyncio.Runner(loop_factory=VirtualSocketLoop) as runner:
         wire = Wire(runner)
         yield wire
         wire.close()

@@ -33,6 +33,8 @@ from okx_sol_async.call import Call
 from okx_sol_async.emulator import Emulator
 from tests.serving import serving
 
+pytestmark = pytest.mark.virtual_clock
+
 CREDENTIALS = Credentials("8f1c2d3e-0000-4a5b-9c6d-7e8f90a1b2c3", "22582BD0CFF14C41EDBF1AB98506286D", 'Pass"phrase#1')
 SECRETS = [CREDENTIALS.secret_key, CREDENTIALS.passphrase, CREDENTIALS.passphrase.replace('"', '\\"')]
 # Any eight characters in a row of a secret count as a leak of it, in any spelling that is read as them.

@@ -27,6 +27,8 @@ from okx_sol_async.call import CONNECT_TIMEOUT
 from tests.serving import http_answer, request_of, serving_raw
 from tests.virtual_time import VirtualSocketLoop, run_with_sockets
 
+pytestmark = pytest.mark.virtual_clock
+
 CREDENTIALS = Credentials("8f1c2d3e-0000-4a5b-9c6d-7e8f90a1b2c3", "22582BD0CFF14C41EDBF1AB98506286D", "Test-Pass#1")
 ROW = {"ccy": "OKSOL", "amt": "1", "latestInterestAccrual": "0", "totalInterestAccrual": "0"}
 GOOD = http_answer(json.dumps({"code": "0", "msg": "", "data": [ROW]}).encode())

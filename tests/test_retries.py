@@ -35,6 +35,8 @@ from okx_sol_async.errors import CODES
 from tests.serving import serving
 from tests.virtual_time import run
 
+pytestmark = pytest.mark.virtual_clock
+
 CREDENTIALS = Credentials("8f1c2d3e-0000-4a5b-9c6d-7e8f90a1b2c3", "22582BD0CFF14C41EDBF1AB98506286D", "Test-Pass#1")
 ROW = {"ccy": "OKSOL", "amt": "1", "latestInterestAccrual": "0", "totalInterestAccrual": "0"}
 GOOD = json.dumps({"code": "0", "msg": "", "data": [ROW]}).encode()
@@ -337,12 +339,16 @@ async def test_a_storm_of_lost_connections_is_held_back_too() -> None:
     """What aiohttp sends again by itself is taken from the budget where it was no kept connection that was dead."""
     script = Script(reset)
     keys = [Credentials(f"storm-{number}", "secret-secret", "passphrase") for number in range(300)]
+    kinds = set()
     async with session_of(script, timeout=5) as session:
-        outcomes = await asyncio.gather(*(session.call(READ, key) for key in keys), return_exceptions=True)
+        # No more at once than a server lets wait to be accepted: the kernel would try the others again in a second.
+        for some in (keys[:100], keys[100:200], keys[200:]):
+            outcomes = await asyncio.gather(*(session.call(READ, key) for key in some), return_exceptions=True)
+            kinds |= {type(outcome) for outcome in outcomes}
 
-    assert {TransportError} == {type(outcome) for outcome in outcomes}
-    # A tenth more, the reserve, and one a second.
-    assert 300 <= len(script.timestamps) <= 300 + 30 + retries.RESERVE + 10
+    assert {TransportError} == kinds
+    # A tenth more, and the reserve.
+    assert 300 <= len(script.timestamps) <= 300 + 30 + retries.RESERVE
 
 
 def test_connections_that_were_kept_may_all_be_dead() -> None:

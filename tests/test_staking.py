@@ -37,6 +37,8 @@ from okx_sol_async.arguments import checked_amount
 from okx_sol_async.emulator import EmulatedOrder, Emulator, Product
 from tests.serving import serving
 
+pytestmark = pytest.mark.virtual_clock
+
 CREDENTIALS = Credentials("8f1c2d3e-0000-4a5b-9c6d-7e8f90a1b2c3", "22582BD0CFF14C41EDBF1AB98506286D", "Test-Pass#1")
 PRODUCT = {
     "fastRedemptionAvail": "240",

@@ -8,6 +8,11 @@ from typing import Any, TypeVar
 R = TypeVar("R")
 
 
+def now() -> float:
+    """Return the time of the running loop, in seconds."""
+    return asyncio.get_running_loop().time()
+
+
 class _PollingSelector(selectors.DefaultSelector):
     """Looks for input and never waits for it; what the loop would have waited, the clock jumps."""
 
@@ -50,13 +55,17 @@ def run_with_sockets(main: Coroutine[Any, Any, R]) -> R:
         return runner.run(main)
 
 
+#: A thread may have to do something before anything happens on the loop; who waits for longer waits in vain.
+_PATIENCE = 60.0
+
+
 class _PatientSelector(_PollingSelector):
     """Waits a moment for input that is on its way between two sockets of this process, before the clock jumps."""
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = selectors.DefaultSelector.select(self, 0)
         if not ready and (timeout is None or timeout > 0.005):
-            ready = selectors.DefaultSelector.select(self, 0.0005)
+            ready = selectors.DefaultSelector.select(self, _PATIENCE if timeout is None else 0.0005)
         if ready or timeout == 0:
             self.clock += 1e-6
             return ready
