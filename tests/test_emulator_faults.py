@@ -652,7 +652,11 @@ class TestOutages:
 
         assert await refused(exchange)
 
-        await asyncio.sleep(0.12)
+        await asyncio.sleep(0.09)
+
+        assert await refused(exchange)
+
+        await asyncio.sleep(0.02)
 
         assert (await raw(exchange))[0].startswith(b"HTTP/1.1 200")
 

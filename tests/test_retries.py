@@ -33,7 +33,7 @@ from okx_sol_async import (
 )
 from okx_sol_async.errors import CODES
 from tests.serving import serving
-from tests.virtual_time import run
+from tests.virtual_time import now, run
 
 pytestmark = pytest.mark.virtual_clock
 
@@ -254,9 +254,12 @@ async def test_a_write_on_the_wire_when_the_session_closes() -> None:
     async with session_of(script, timeout=5) as session:
         call = asyncio.ensure_future(session.call(WRITE, CREDENTIALS, {"amt": "1"}))
         await script.asked.wait()
+        began = now()
         await session.aclose()
         with pytest.raises(OutcomeUnknown):
             await call
+
+        assert now() - began < 0.5
 
 
 @pytest.mark.parametrize("name", ["reset", "html 502", "html 200", "hang"])
@@ -293,9 +296,12 @@ async def test_closing_ends_a_call_between_two_attempts(monkeypatch: pytest.Monk
         call = asyncio.ensure_future(session.call(READ, CREDENTIALS))
         await script.asked.wait()
         await asyncio.sleep(0.05)
+        began = now()
         await session.aclose()
         with pytest.raises(OKXError, match="closed"):
             await call
+
+        assert now() - began < 0.5
 
 
 def test_waits_grow_and_are_spread(monkeypatch: pytest.MonkeyPatch) -> None:
