@@ -54,6 +54,8 @@ _PRINTED: Final = "_printed_by_the_block_before"
 #: A package that is too large for the test extra; a block that names it is run where it is installed.
 _CCXT: Final = "ccxt"
 _STATUS: Final = "[status of the command above]"
+#: No block uses Hypothesis, whose import takes as long as all the rest of a run.
+NO_HYPOTHESIS: Final = ("-p", "no:hypothesispytest")
 _TEST_SETTINGS: Final = "[pytest]\nasyncio_default_fixture_loop_scope = function\nfilterwarnings = error\n"
 _FUNCTION: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
 _AUTODOC: Final = re.compile(r"\.\. auto[a-z]+:: \S+|   :[a-z-]+:.*|")
@@ -112,7 +114,8 @@ def run_tests(source: str) -> str | None:
     with TemporaryDirectory() as folder:
         Path(folder, "pytest.ini").write_text(_TEST_SETTINGS, encoding="utf-8")
         Path(folder, "test_block.py").write_text(source, encoding="utf-8")
-        status, printed = _run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=folder)
+        options = ("-q", "-p", "no:cacheprovider", *NO_HYPOTHESIS)
+        status, printed = _run(sys.executable, "-m", "pytest", *options, cwd=folder)
     return printed if status else None
 
 
@@ -193,7 +196,6 @@ def _run(*command: str, cwd: str | Path = ROOT) -> tuple[int, str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
-        timeout=100,
         check=False,
     )
     return done.returncode, done.stdout

@@ -112,7 +112,8 @@ def test_a_wrong_page_fails_the_run(tmp_path: Path) -> None:
     (tmp_path / "tests" / "documents.py").write_text(Path(documents.__file__).read_text())
     (tmp_path / "README.md").write_text(block("python", "assert True"))
     (tmp_path / "docs" / "page.md").write_text(block("python", *SCRIPT) + block("output", "43"))
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.documents", "README.md", "docs"]
+    options = ["-q", "-p", "tests.documents", *documents.NO_HYPOTHESIS]
+    command = [sys.executable, "-m", "pytest", *options, "README.md", "docs"]
 
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)  # noqa: S603
 
