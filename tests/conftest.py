@@ -21,13 +21,16 @@ def pytest_configure(config: pytest.Config) -> None:
         # So a script starts what it does not wait for, and no process that a test makes would hear of Ctrl-C.
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "virtual_clock: the loop's clock jumps to the next timer instead of waiting")
+    config.addinivalue_line(
+        "markers", "real_clock: a test among such ones that waits for a thread, whose clock is real"
+    )
 
 
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Give a test the clock that it asks for: time passes on a virtual one only when everybody waits for it."""
-    is_virtual = item.get_closest_marker("virtual_clock") is not None
+    is_virtual = item.get_closest_marker("virtual_clock") and not item.get_closest_marker("real_clock")
     return {"virtual": VirtualSocketLoop} if is_virtual else {"real": asyncio.new_event_loop}
 
 

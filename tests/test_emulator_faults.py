@@ -660,6 +660,7 @@ class TestOutages:
 
         assert (await raw(exchange))[0].startswith(b"HTTP/1.1 200")
 
+    @pytest.mark.real_clock
     async def test_in_the_background(self) -> None:
         """A test in another thread begins and ends an outage."""
         with Emulator(now=lambda: NOW) as exchange:
@@ -667,7 +668,7 @@ class TestOutages:
                 assert await refused(exchange)
             assert (await raw(exchange))[0].startswith(b"HTTP/1.1 200")
 
-    @pytest.mark.parametrize("background", [False, True])
+    @pytest.mark.parametrize("background", [False, pytest.param(True, marks=pytest.mark.real_clock)])
     async def test_closing_in_an_outage(self, *, background: bool) -> None:
         """An exchange may close in an outage, and an outage may end after the exchange."""
         exchange = Emulator(now=lambda: NOW)

@@ -707,6 +707,7 @@ class TestClock:
         with pytest.raises(ConfigurationError, match="by"):
             Emulator().advance(by)
 
+    @pytest.mark.real_clock
     async def test_moved_from_another_thread(self) -> None:
         """A test in another thread than the exchange's moves the clock and reads what users hold."""
         with Emulator() as exchange:

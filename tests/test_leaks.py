@@ -293,6 +293,7 @@ async def test_a_proxy_of_the_environment_is_not_used(exchange: Emulator, monkey
         await session.call(BALANCE, exchange.credentials)
 
 
+@pytest.mark.real_clock
 async def test_cookies_of_one_user_do_not_reach_another() -> None:
     """A session of our own keeps none."""
     cookies = []

@@ -3,7 +3,7 @@
 import asyncio
 import selectors
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 R = TypeVar("R")
 
@@ -78,6 +78,10 @@ class VirtualSocketLoop(VirtualLoop):
     selector = _PatientSelector
     _steps_left = 0
     _stepped: asyncio.Future[None] | None = None
+
+    def run_in_executor(self, *_: object) -> NoReturn:  # type: ignore[override]
+        message = "the clock would not wait for a thread: this test needs a real one"
+        raise RuntimeError(message)
 
     def step(self, number: int) -> asyncio.Future[None]:
         """Return a future that is done after so many steps of the loop; one that waits for a timer is one step."""
