@@ -26,7 +26,7 @@ ROWS = (
 # The rows inside a package that stands as one name in a row above.
 INNER_ROWS = {
     "emulator": (
-        {"arguments", "clock", "windows", "answers", "connections"},
+        {"arguments", "clock", "windows", "answers", "connections", "handshakes", "names"},
         {"orders", "product", "course"},
         {"ledger", "faults", "delivery"},
         {"users", "calls", "injections"},

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from okx_sol_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
 
     from aiohttp import web
@@ -97,6 +98,9 @@ class Connection(asyncio.Protocol):
 class Port:
     """The port on which an exchange listens, or for a while refuses to."""
 
+    #: What a handshake is made with; `None` for no TLS.
+    tls: ssl.SSLContext | None = None
+
     def __init__(self, server: web.Server, host: str, port: int) -> None:
         """Take the port.
 
@@ -127,7 +131,9 @@ class Port:
         """Accept connections."""
         loop = asyncio.get_running_loop()
         # Without a pause until the server is here, so that an outage finds it, or nothing begun.
-        listening = await loop.create_server(self._connect, sock=self._socket, backlog=_BACKLOG, start_serving=False)
+        listening = await loop.create_server(
+            self._connect, sock=self._socket, backlog=_BACKLOG, start_serving=False, ssl=self.tls
+        )
         self._listening = listening
         await listening.start_serving()
 

@@ -33,6 +33,8 @@ class Course:
     answered: bool = True
     #: Whether the connection stays open, and silent, in place of an answer.
     silent: bool = False
+    #: Whether the answer waits until the fault is stopped.
+    held: bool = False
     #: The value of Content-Type; `None` leaves the header out.
     content_type: str | None = "application/json; charset=utf-8"
     #: By how many seconds Date is off, its text, or `None` for none.

@@ -12,11 +12,13 @@ from decimal import Decimal
 from types import TracebackType
 from typing import Final, Self
 
+from okx_sol_async.emulator import names
 from okx_sol_async.emulator.arguments import check_flag, check_seconds, check_share, check_whole_number
 from okx_sol_async.emulator.calls import Call, CallLog, Tally
 from okx_sol_async.emulator.clock import Clock
-from okx_sol_async.emulator.faults import Fault, check_faults
+from okx_sol_async.emulator.faults import Fault, OfHandshake, check_faults
 from okx_sol_async.emulator.front import Front
+from okx_sol_async.emulator.handshakes import TRUSTED, Shown, context_of
 from okx_sol_async.emulator.injections import Injection, Injections
 from okx_sol_async.emulator.product import Product
 from okx_sol_async.emulator.routes import ROUTES
@@ -50,6 +52,7 @@ class Emulator:
         now: returns the exchange's time, in seconds since 1970 (UTC); `None` is the machine's clock, and interest
             accrues then only when `advance` moves it past 16:00 UTC. Rate limits go by the event loop's clock.
         product: the terms of SOL staking; `None` for those of OKX's documentation.
+        tls: whether it serves over TLS, with a certificate that nobody trusts but who trusts `certificate`.
 
     Raises:
         ConfigurationError: an argument is wrong, and the message names it; or, when served,
@@ -69,6 +72,7 @@ class Emulator:
         port: int = 0,
         now: Callable[[], float] | None = None,
         product: Product | None = None,
+        tls: bool = False,
     ) -> None:
         if window not in WINDOWS:
             message = f"window must be one of {', '.join(WINDOWS)}, not {window!r}"
@@ -82,6 +86,7 @@ class Emulator:
             message = f"port must be from 0 to 65535, not {port}"
             raise ConfigurationError(message)
         _check_host(host)
+        check_flag("tls", tls)
         if now is not None and not callable(now):
             message = f"now must be callable, not {now!r}"
             raise ConfigurationError(message)
@@ -94,6 +99,9 @@ class Emulator:
         ways = Ways(latency, jitter, random.Random(seed))  # noqa: S311 - delays are no secret
         front = Front(self._world, window)
         self._server = Server(front, self._world.clock, self._calls, self._injections, ways)
+        self._tls = tls
+        if tls:
+            self._server.tls = context_of(self._show)
         self._users: list[EmulatedUser] = []
         self._first_uid = 44_700_000_000_000_000 + next(_emulator_numbers) * 1_000_000
         self._user_numbers = itertools.count()
@@ -117,6 +125,26 @@ class Emulator:
             message = "the emulator has no url before it serves"
             raise ConfigurationError(message, hint="Serve it with `async with` or `with`.")
         return self._url
+
+    @property
+    def named_url(self) -> str:
+        """The same by a name that has to be looked up: ``"http://localhost:40113"``.
+
+        Raises:
+            ConfigurationError: it has not been served yet.
+
+        """
+        scheme, _, address = self.url.partition("://")
+        return f"{scheme}://{names.NAME}:{address.rpartition(':')[2]}"
+
+    @property
+    def certificate(self) -> str:
+        """What a client must trust to get along with an exchange over TLS, in PEM; it is the same for all of them.
+
+        ``ssl.create_default_context(cadata=exchange.certificate)`` makes a context that does. It holds for localhost,
+        127.0.0.1 and ::1, and its private key is known to everybody.
+        """
+        return TRUSTED
 
     @property
     def credentials(self) -> Credentials:
@@ -242,7 +270,7 @@ class Emulator:
         endpoint: str | None = None,
         user: EmulatedUser | None = None,
     ) -> Injection:
-        """Let the next call go wrong.
+        """Let the next call go wrong, or the next handshake, or the next look-up of the exchange's name.
 
         What is added first befalls the first call that it means, so several of these are a script.
 
@@ -297,10 +325,37 @@ class Emulator:
             message = f"user must be one of this exchange or None, not {user!r}"
             raise ConfigurationError(message)
         uid = None if user is None else user.uid
-        return self._injections.add(check_faults(faults), endpoint, uid, probability, times)
+        checked = check_faults(faults)
+        if checked[0].befallen != "call":
+            self._prepare_the_way(checked[0], endpoint, uid)
+        return self._injections.add(checked, endpoint, uid, probability, times)
+
+    def _prepare_the_way(self, fault: Fault, endpoint: str | None, uid: str | None) -> None:
+        """See that a fault can befall the way to the exchange."""
+        if endpoint is not None or uid is not None:
+            message = f"{fault!r} befalls what comes before any call: leave out endpoint and user"
+            raise ConfigurationError(message)
+        if fault.befallen == "handshake" and not self._tls:
+            message = f"{fault!r} befalls a handshake of TLS, and this exchange makes none"
+            raise ConfigurationError(message, hint="Make it with Emulator(tls=True).")
+        if fault.befallen == "look-up":
+            port = self._server.port
+            if port is None:
+                message = "nobody can look up an exchange that does not serve"
+                raise ConfigurationError(message, hint="Serve it with `async with` or `with`.")
+            names.begin(port.number, lambda: self._injections.draw_on_the_way("look-up") is not None)
+
+    def _let_names_be(self) -> None:
+        if self._server.port is not None:
+            names.end(self._server.port.number)
+
+    def _show(self) -> Shown:
+        """Return what the next handshake shows."""
+        fault = self._injections.draw_on_the_way("handshake")
+        return fault.shown if isinstance(fault, OfHandshake) else "right"
 
     def stop_failing(self) -> None:
-        """Let no fault befall any call any more; an outage goes on."""
+        """Let no fault befall anything any more, and let those answers go that are held; an outage goes on."""
         self._injections.stop()
 
     def outage(self, seconds: float | None = None) -> Outage:
@@ -332,6 +387,7 @@ class Emulator:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._let_names_be()
         await self._server.stop()
 
     def __enter__(self) -> Self:
@@ -342,6 +398,7 @@ class Emulator:
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._let_names_be()
         self._server.stop_in_background()
 
     def _begin(self) -> None:

@@ -4,6 +4,9 @@ Faults of two kinds: some take the place of the exchange's answer, and with ``pr
 otherwise, the exchange does not do what the call asked for. With ``processed=True`` it does, and only its answer is
 lost. The others let the exchange answer, and spoil how the answer arrives. Several faults may befall one call.
 
+Faults of a third kind befall no call but the way to the exchange, before there is a connection: the look-up of its name,
+or the handshake of TLS. They come alone.
+
 Each of these raises `ConfigurationError` for a value that makes no sense. Times are seconds.
 """
 
@@ -13,7 +16,7 @@ import functools
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import ClassVar, Final, Literal, get_args
 
 import attrs
 
@@ -31,7 +34,11 @@ from okx_sol_async.emulator.arguments import (
     unless_none,
 )
 from okx_sol_async.emulator.course import Course, Part
+from okx_sol_async.emulator.handshakes import Shown, Wrong
 from okx_sol_async.errors import ConfigurationError
+
+#: What a fault may befall: a call, the handshake of a connection over TLS, or a look-up of the exchange's name.
+Befallen = Literal["call", "handshake", "look-up"]
 
 #: The HTTP status and the text of the refusals that users meet most, as OKX sends them.
 _REFUSALS: Final = {
@@ -81,7 +88,10 @@ _BLOCK: Final = 1_048_576
 
 
 class Fault:
-    """Something that goes wrong with a call."""
+    """Something that goes wrong with a call, or on the way to the exchange."""
+
+    #: What it befalls.
+    befallen: ClassVar[Befallen] = "call"
 
     def shape(self, course: Course) -> None:
         """Change the course of a call, before the exchange looks at it."""
@@ -333,6 +343,18 @@ class Delay(Fault):
 
 
 @attrs.frozen
+class Held(Fault):
+    """Holds the answer back until `Injection.stop`, or the end of its ``with`` block; meanwhile its connection is busy.
+
+    As many of them as a client may have connections make its pool full.
+    """
+
+    def shape(self, course: Course) -> None:
+        """Hold the answer."""
+        course.held = True
+
+
+@attrs.frozen
 class DateHeader(Fault):
     """Sends another Date than the exchange's time, which stays what it is."""
 
@@ -390,8 +412,49 @@ class CloseIdle(Fault):
         course.ends_after = self.after
 
 
+class OfHandshake(Fault):
+    """Befalls the handshake of a new connection to an exchange over TLS."""
+
+    befallen = "handshake"
+    #: What the client is shown.
+    shown: Shown
+
+
+@attrs.frozen
+class WrongCertificate(OfHandshake):
+    """A certificate that a careful client does not take, although it trusts `Emulator.certificate`."""
+
+    #: What is wrong with it: ``"untrusted"`` (nobody trusts who issued it), ``"ended"`` or ``"of another host"``.
+    shown: Wrong = attrs.field(default="untrusted")
+
+    @shown.validator
+    def _check(self, _field: object, shown: object) -> None:
+        if shown not in get_args(Wrong):
+            message = f"shown must be one of {', '.join(map(repr, get_args(Wrong)))}, not {shown!r}"
+            raise ConfigurationError(message)
+
+
+@attrs.frozen
+class BrokenHandshake(OfHandshake):
+    """Ends the connection in the middle of the handshake."""
+
+    shown: Shown = attrs.field(default="nothing", init=False, repr=False)
+
+
+@attrs.frozen
+class UnknownName(Fault):
+    """Lets a look-up of `Emulator.named_url` in this process find nothing, as when the DNS does not answer.
+
+    Python's look-up is stood in for, which asyncio's own loops and all that is not asynchronous use; uvloop and aiodns
+    have their own, and find the exchange. aiohttp remembers for ten seconds what it has looked up.
+    """
+
+    befallen = "look-up"
+
+
 __all__ = [
     "Body",
+    "BrokenHandshake",
     "CloseIdle",
     "Cut",
     "DateHeader",
@@ -401,6 +464,7 @@ __all__ = [
     "Fault",
     "GzipBomb",
     "HangUp",
+    "Held",
     "HugeBody",
     "Page",
     "Redirect",
@@ -408,6 +472,8 @@ __all__ = [
     "Reset",
     "Silence",
     "StaleConnection",
+    "UnknownName",
+    "WrongCertificate",
     "WrongClock",
 ]
 
@@ -427,4 +493,8 @@ def check_faults(faults: Iterable[object]) -> tuple[Fault, ...]:
     if not found:
         message = "faults must be one at least"
         raise ConfigurationError(message)
-    return tuple(fault for fault in found if isinstance(fault, Fault))
+    them: tuple[Fault, ...] = tuple(fault for fault in found if isinstance(fault, Fault))
+    if len(them) > 1 and any(fault.befallen != "call" for fault in them):
+        message = "what befalls no call but the way to the exchange must come alone"
+        raise ConfigurationError(message, hint="Several calls of fail_next are a script.")
+    return them

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import threading
 from types import TracebackType
@@ -9,12 +10,12 @@ from typing import Self
 
 import attrs
 
-from okx_sol_async.emulator.faults import Fault
+from okx_sol_async.emulator.faults import Befallen, Fault
 
 
 @attrs.define(eq=False)
 class Injection:
-    """Faults that await their calls; `Emulator.fail_next` and `Emulator.fail_sometimes` return it.
+    """Faults that await what they befall; `Emulator.fail_next` and `Emulator.fail_sometimes` return it.
 
     With ``with`` it stops at the end of the block.
     """
@@ -28,27 +29,61 @@ class Injection:
     _probability: float
     _left: int | None
     _random: random.Random = attrs.field(repr=False)
-    #: How many calls it has befallen.
+    #: How many calls it has befallen, or handshakes, or look-ups.
     hits: int = attrs.field(default=0, init=False)
+    _stopped: bool = attrs.field(default=False, init=False, repr=False)
+    # Who waits for the stop, each in a loop.
+    _waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = attrs.field(factory=list, init=False, repr=False)
+    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False, repr=False)
 
     @property
     def left(self) -> int | None:
         """How many more calls it may befall; `None` for any number."""
         return self._left
 
+    @property
+    def befallen(self) -> Befallen:
+        """What it befalls."""
+        return self.faults[0].befallen
+
     def stop(self) -> None:
-        """Befall no more calls."""
-        self._left = 0
+        """Befall no more calls, and let those answers go that are held."""
+        with self._lock:
+            self._left, self._stopped = 0, True
+            for loop, stopped in self._waiting:
+                loop.call_soon_threadsafe(stopped.set)
+
+    async def wait_stopped(self) -> None:
+        """Wait until it is stopped."""
+        waiter = asyncio.get_running_loop(), asyncio.Event()
+        with self._lock:
+            if self._stopped:
+                return
+            self._waiting.append(waiter)
+        try:
+            await waiter[1].wait()
+        finally:
+            with self._lock:
+                self._waiting.remove(waiter)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of it is to come, and nobody waits for its stop."""
+        return self._left == 0 and not self._waiting
 
     def hit(self, endpoint: str, uid: str | None, *, kept_alive: bool) -> bool:
         """Return whether it befalls this call, and count it then."""
-        meant = (
-            self._left != 0
+        return (
+            self.befallen == "call"
             and self.endpoint in (None, endpoint)
             and self.uid in (None, uid)
             and all(fault.befalls(kept_alive=kept_alive) for fault in self.faults)
+            and self.strike()
         )
-        if not meant or self._random.random() >= self._probability:
+
+    def strike(self) -> bool:
+        """Return whether it befalls one of those that it means, and count it then."""
+        if self._left == 0 or self._random.random() >= self._probability:
             return False
         self.hits += 1
         if self._left is not None:
@@ -86,16 +121,20 @@ class Injections:
             self._waiting.append(added)
         return added
 
-    def draw(self, endpoint: str, uid: str | None, *, kept_alive: bool) -> tuple[Fault, ...]:
+    def draw(self, endpoint: str, uid: str | None, *, kept_alive: bool) -> Injection | None:
         """Return what befalls a call."""
         if not self._waiting:
-            return ()
+            return None
         with self._lock:
-            self._waiting = [injection for injection in self._waiting if injection.left != 0]
-            for injection in self._waiting:
-                if injection.hit(endpoint, uid, kept_alive=kept_alive):
-                    return injection.faults
-        return ()
+            self._waiting = [injection for injection in self._waiting if not injection.is_over]
+            hits = (one for one in self._waiting if one.hit(endpoint, uid, kept_alive=kept_alive))
+            return next(hits, None)
+
+    def draw_on_the_way(self, befallen: Befallen) -> Fault | None:
+        """Return what befalls a handshake or a look-up."""
+        with self._lock:
+            hits = (one.faults[0] for one in self._waiting if one.befallen == befallen and one.strike())
+            return next(hits, None)
 
     def stop(self) -> None:
         """Let no fault befall any call any more."""

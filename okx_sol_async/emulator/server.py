@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
+import ssl
 import threading
 from collections.abc import Callable
 from types import TracebackType
@@ -17,12 +18,12 @@ from okx_sol_async.emulator.answers import NOTHING, Answer
 from okx_sol_async.emulator.arrivals import Arrival, endpoint_of
 from okx_sol_async.emulator.calls import Call, CallLog
 from okx_sol_async.emulator.clock import Clock
-from okx_sol_async.emulator.connections import Port
+from okx_sol_async.emulator.connections import Connection, Port
 from okx_sol_async.emulator.course import Course
 from okx_sol_async.emulator.delivery import Delivered, Parcel, deliver
 from okx_sol_async.emulator.faults import Fault
 from okx_sol_async.emulator.front import Front
-from okx_sol_async.emulator.injections import Injections
+from okx_sol_async.emulator.injections import Injection, Injections
 from okx_sol_async.emulator.users import EmulatedUser
 
 # Seconds until requests on their way are cut off, however long their delay; aiohttp takes 0 for endless.
@@ -55,6 +56,8 @@ class Server:
         self._injections = injections
         self._ways = ways
         self._web: web.Server | None = None
+        #: What handshakes are made with; `None` for no TLS.
+        self.tls: ssl.SSLContext | None = None
         #: Where it listens; `None` before and after.
         self.port: Port | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -90,9 +93,10 @@ class Server:
         # Signatures are over the bytes that came, so a body must not be unpacked.
         server = web.Server(self._handle, auto_decompress=False, access_log=None)
         taken = Port(server, host, port)
+        taken.tls = self.tls
         await taken.open()
         self._web, self.port, self._loop = server, taken, asyncio.get_running_loop()
-        return f"http://{f'[{host}]' if ':' in host else host}:{taken.number}"
+        return f"http{'s' if self.tls else ''}://{f'[{host}]' if ':' in host else host}:{taken.number}"
 
     async def stop(self) -> None:
         """End serving."""
@@ -129,11 +133,14 @@ class Server:
         if connection is None or body is None:
             # The client hung up; nobody reads this.
             return Delivered(kept=False)
-        user, faults, course = self._draw(request, kept_alive=connection.carried > 0)
+        user, injection, course = self._draw(request, kept_alive=connection.carried > 0)
         connection.carried += 1
         await self._ways.travel(course.there)
         trace_id = secrets.token_hex(16)
+        faults = () if injection is None else injection.faults
         answer = self._process(self._arrival(request, body, course), user, faults, course, trace_id)
+        if course.held and injection is not None:
+            await _hold(connection, injection)
         await self._ways.travel(course.back)
         parcel = Parcel(
             answer=answer,
@@ -147,14 +154,14 @@ class Server:
 
     def _draw(
         self, request: web.BaseRequest, *, kept_alive: bool
-    ) -> tuple[EmulatedUser | None, tuple[Fault, ...], Course]:
+    ) -> tuple[EmulatedUser | None, Injection | None, Course]:
         endpoint = endpoint_of(request.method, request.raw_path)
         user = self._front.caller(endpoint, request.headers)
-        faults = self._injections.draw(endpoint, None if user is None else user.uid, kept_alive=kept_alive)
+        injection = self._injections.draw(endpoint, None if user is None else user.uid, kept_alive=kept_alive)
         course = Course()
-        for fault in faults:
+        for fault in () if injection is None else injection.faults:
             fault.shape(course)
-        return user, faults, course
+        return user, injection, course
 
     def _arrival(self, request: web.BaseRequest, body: bytes, course: Course) -> Arrival:
         clock = self._clock
@@ -181,6 +188,17 @@ class Server:
         uid = None if user is None else user.uid
         self._calls.note(Call(uid, arrival.endpoint, arrival.at, decided.status, decided.code, trace_id, faults))
         return course.instead or decided
+
+
+async def _hold(connection: Connection, injection: Injection) -> None:
+    """Wait until the injection is stopped, or the client has gone."""
+    waits = {asyncio.ensure_future(injection.wait_stopped()), asyncio.ensure_future(connection.wait_closed())}
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+        await asyncio.wait(waits)
 
 
 async def _read(request: web.BaseRequest) -> bytes | None:
