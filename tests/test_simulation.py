@@ -19,7 +19,7 @@ import okx_sol_async.call
 from okx_sol_async import Balance, LocalLimiter, Session
 from okx_sol_async.bucket import TokenBucket
 from okx_sol_async.call import Call, Deadlines
-from tests.simulation.life import STORM
+from tests.simulation.life import STORM, Habits
 from tests.simulation.run import simulate
 
 SEEDS = (1, 8)
@@ -44,6 +44,14 @@ def test_one_seed_is_one_run() -> None:
     first, second, other = simulate(7, short), simulate(7, short), simulate(8, short)
 
     assert first.digest == second.digest != other.digest
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_world_lasts_as_long_as_it_is_told_to(seed: int) -> None:
+    """Nobody in it waits for something beyond its end; only what goes wrong just then is let go on for some minutes."""
+    told = simulate(seed, Habits(days=0.05))
+
+    assert 0.05 <= told.days < 0.06
 
 
 # Each breaks one law in the system under simulation.

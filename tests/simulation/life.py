@@ -127,7 +127,9 @@ class Life:
         loop = self._world.loop
         stop = self._world.book.stop
         while True:
-            await asyncio.wait([stop], timeout=self._random.expovariate(1 / mean))
+            # Not beyond the end, or a world would go on for as long as the most patient of them waits.
+            left = max(self._until - loop.time(), 0.0)
+            await asyncio.wait([stop], timeout=min(self._random.expovariate(1 / mean), left))
             if loop.time() >= self._until or stop.done():
                 return
             await act()
