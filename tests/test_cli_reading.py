@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,19 +53,23 @@ def orders() -> list[EmulatedOrder]:
     ]
 
 
+def name_in_environment(exchange: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = exchange.credentials
+    for name, value in {
+        "OKX_API_KEY": key.api_key,
+        "OKX_SECRET_KEY": key.secret_key,
+        "OKX_PASSPHRASE": key.passphrase,
+        "OKX_BASE_URL": exchange.url,
+    }.items():
+        monkeypatch.setenv(name, value)
+
+
 @pytest.fixture(name="then")
 def _then(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
     """Serve an exchange at which it is always the same moment, and name it in the environment."""
     with Emulator(now=NOW.timestamp) as exchange:
         exchange.user.add_orders(orders())
-        key = exchange.credentials
-        for name, value in {
-            "OKX_API_KEY": key.api_key,
-            "OKX_SECRET_KEY": key.secret_key,
-            "OKX_PASSPHRASE": key.passphrase,
-            "OKX_BASE_URL": exchange.url,
-        }.items():
-            monkeypatch.setenv(name, value)
+        name_in_environment(exchange, monkeypatch)
         for name in ("FORCE_COLOR", "NO_COLOR"):
             monkeypatch.delenv(name, raising=False)
         yield exchange
@@ -88,6 +93,26 @@ def test_what_people_see(
     printed = capsys.readouterr().out
     assert columns == "40" or max(map(len, printed.splitlines())) <= int(columns)
     assert snapshot == printed
+
+
+@pytest.mark.parametrize("amt", ["1000.12345678", "99999.99999999", "123456789.12345678"])
+def test_a_usual_terminal_has_room_for_large_amounts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], amt: str
+) -> None:
+    """Each order is a line of a table in 80 columns, also beside a time that is estimated."""
+    monkeypatch.setenv("COLUMNS", "80")
+    with Emulator(now=NOW.timestamp) as exchange:
+        exchange.user.add_orders([attrs.evolve(order, amt=Decimal(amt)) for order in orders()])
+        name_in_environment(exchange, monkeypatch)
+
+        assert 0 == run(["history"])
+
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.split()[0] == "request_time"
+    assert 3 == len(lines)
+    assert all(amt in line for line in lines)
+    assert lines[0].endswith("est. 2026-11-24 12:00")
+    assert max(map(len, [head, *lines])) <= 80
 
 
 @pytest.mark.parametrize("colour", ["FORCE_COLOR", "NO_COLOR"])

@@ -30,7 +30,12 @@ def percent(rate: Decimal) -> str:
 
 def minute(at: datetime | None) -> str:
     """Write a time for people, to the minute; nothing for `None`."""
-    return "" if at is None else at.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return "" if at is None else f"{bare_minute(at)} UTC"
+
+
+def bare_minute(at: datetime | None) -> str:
+    """Write the same where it is said elsewhere that it is UTC."""
+    return "" if at is None else at.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
 
 
 def second(at: datetime) -> str:

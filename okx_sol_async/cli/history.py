@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from okx_sol_async.arguments import PAGE
 from okx_sol_async.cli.exchange import Exchange
-from okx_sol_async.cli.forms import minute, number, plain, time_of
+from okx_sol_async.cli.forms import bare_minute, minute, number, plain, time_of
 from okx_sol_async.cli.options import Csv, Json, only_one
 from okx_sol_async.cli.output import Column, CsvPrinter, print_json, print_table, write
 from okx_sol_async.models import Order, OrderStatus, OrderType
@@ -95,11 +95,11 @@ def _print(orders: Sequence[Order]) -> None:
         write("no purchases and no redemptions\n")
         return
     columns = [
-        Column("request_time", [minute(order.request_time) for order in orders]),
+        Column("request_time (UTC)", [bare_minute(order.request_time) for order in orders]),
         Column("type", [order.type for order in orders]),
         Column("amt", [number(order.amt) for order in orders], numbers=True),
         Column("status", [order.status for order in orders], styles=_STYLES),
-        Column("completed_time", [_completion(order) for order in orders]),
+        Column("completed_time (UTC)", [_completion(order) for order in orders]),
     ]
     more = [
         Column(
@@ -114,5 +114,5 @@ def _print(orders: Sequence[Order]) -> None:
 
 def _completion(order: Order) -> str:
     if order.completed_time is None and order.est_completed_time is not None:
-        return f"est. {minute(order.est_completed_time)}"
-    return minute(order.completed_time)
+        return f"est. {bare_minute(order.est_completed_time)}"
+    return bare_minute(order.completed_time)
