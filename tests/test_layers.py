@@ -38,6 +38,7 @@ INNER_ROWS = {
         {"__init__"},
     ),
     "cli": (
+        {"words"},
         {"endings", "forms", "axes", "emulated", "options"},
         {"exchange", "output", "plot", "chart"},
         {"live", "account", "history", "apy", "writes"},

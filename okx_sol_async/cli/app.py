@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from typing import Final
 
 from cyclopts import App, CycloptsError
 
@@ -35,7 +36,8 @@ app = App(
     version=__version__,
     suppress_keyboard_interrupt=False,
 )
-for _command in (balance, product, history, apy, watch, purchase, redeem, emulator):
+_COMMANDS: Final = (balance, product, history, apy, watch, purchase, redeem, emulator)
+for _command in _COMMANDS:
     app.command(_command)
 
 
@@ -48,9 +50,26 @@ def run(arguments: list[str] | None = None) -> int:
     """
     if sys.stdout is None:
         return fail("there is no standard output to write to", None, NOTHING_DONE)
+    words = sys.argv[1:] if arguments is None else arguments
+    if words and words[0].startswith("-") and words[0] not in (*app.help_flags, *app.version_flags):
+        return _option_first(words)
+    return _run(words)
+
+
+def _option_first(words: list[str]) -> int:
+    option = words[0].partition("=")[0]
+    command = next((word for word in words if word in {command.__name__ for command in _COMMANDS}), "COMMAND")
+    return fail(
+        f"{option} stands before the command",
+        f"Options follow it: okx-sol {command} {option}",
+        EXIT_CODES[ConfigurationError],
+    )
+
+
+def _run(words: list[str]) -> int:
     try:
         with warnings_are_lines():
-            code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+            code = app(words, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
     except CycloptsError as error:
         return fail(f"{error}".strip(), "okx-sol --help shows what there is.", EXIT_CODES[ConfigurationError])

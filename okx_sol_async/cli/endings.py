@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from okx_sol_async import errors
+from okx_sol_async.cli.words import of_the_command_line
 
 #: The exit code of each kind of error; 0 is success, and 2 is also what a mistyped command ends with.
 EXIT_CODES: Final[dict[type[errors.OKXError], int]] = {
@@ -41,7 +42,7 @@ def say(*lines: str) -> None:
 
 def fail(summary: str, hint: str | None, code: int) -> int:
     """Say what went wrong and what to do, and return the exit code."""
-    say(f"okx-sol: {summary}", *([hint] if hint else []))
+    say(f"okx-sol: {of_the_command_line(summary)}", *([of_the_command_line(hint)] if hint else []))
     return code
 
 
@@ -72,4 +73,4 @@ def logged_from(level: int) -> Iterator[None]:
 
 class _Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        say(f"okx-sol: {record.getMessage()}")
+        say(f"okx-sol: {of_the_command_line(record.getMessage())}")

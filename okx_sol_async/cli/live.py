@@ -19,6 +19,7 @@ from okx_sol_async.cli.endings import logged_from
 from okx_sol_async.cli.exchange import Connection, Exchange
 from okx_sol_async.cli.forms import minute, number, plain, second
 from okx_sol_async.cli.output import fields_table
+from okx_sol_async.cli.words import of_the_command_line
 from okx_sol_async.errors import OKXError
 from okx_sol_async.models import Balance
 from okx_sol_async.telemetry import CallReport
@@ -72,7 +73,12 @@ class Watched:
             parts.append(fields_table(self._fields(lines - _OTHER_LINES)))
             parts.append(Text(""))
         if self.problem is not None and self.fails_since is not None:
-            parts.append(Text(f"no answer since {second(self.fails_since)}: {self.problem.summary}", style="red"))
+            parts.append(
+                Text(
+                    f"no answer since {second(self.fails_since)}: {of_the_command_line(self.problem.summary)}",
+                    style="red",
+                )
+            )
         updated = "not yet" if self.updated is None else second(self.updated)
         parts.append(Text(f"updated {updated}, every {self.every:g} s; Ctrl-C ends it"))
         return Group(*parts)
