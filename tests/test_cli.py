@@ -170,6 +170,21 @@ def test_ctrl_c_during_a_call_is_quiet() -> None:
     assert (130, "", "") == (process.returncode, output, complaint)
 
 
+@pytest.mark.shows_secrets("the emulator prints the keys that it has made up")
+@pytest.mark.parametrize("wrapper", [[], ["/bin/sh", "-c", 'trap "" INT; exec "$@"', "sh"]], ids=["", "no Ctrl-C"])
+def test_termination_is_quiet(wrapper: list[str]) -> None:
+    """A command that is told to end does so, also where a shell lets it ignore Ctrl-C, as in the background."""
+    with subprocess.Popen(  # noqa: S603
+        [*wrapper, *COMMAND, "emulator"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        _, complaint = process.communicate(timeout=20)
+
+    assert (143, b"") == (process.returncode, complaint)
+
+
 @pytest.mark.parametrize("form", ["", "--json"])
 def test_a_reader_that_has_enough_is_no_error(form: str) -> None:
     """A closed pipe ends the command without a traceback."""

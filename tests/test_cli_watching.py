@@ -56,6 +56,18 @@ def test_a_terminal_shows_a_table_that_is_kept_up_to_date() -> None:
     assert "Traceback" not in shown.text
 
 
+def test_a_terminal_is_as_it_was_after_termination() -> None:
+    """The cursor is there again, and nothing else is said."""
+    with terminal("watch", "--emulator", "--every", "0.05") as shown:
+        shown.wait_for("UTC     +0.0")
+        shown.process.send_signal(signal.SIGTERM)
+
+        assert 143 == shown.end()
+    after = shown.raw.rpartition("\x1b[?25l")[2]
+    assert "\x1b[?25h" in after
+    assert shown.text.rstrip().endswith("Ctrl-C ends it")
+
+
 def test_a_dumb_terminal_gets_lines() -> None:
     """What cannot move is not moved."""
     with terminal("watch", "--emulator", "--every", "0.05", TERM="dumb") as shown:

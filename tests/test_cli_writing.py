@@ -1,6 +1,7 @@
 import json
 import os
 import pty
+import signal
 import sys
 import termios
 import time
@@ -206,18 +207,20 @@ def settings(exchange: Emulator) -> dict[str, str]:
     }
 
 
-def test_ctrl_c_at_the_question() -> None:
+@pytest.mark.parametrize(("ending", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_at_the_question(ending: signal.Signals, code: int) -> None:
     """Nothing is sent, and nothing more is said."""
     with Emulator() as exchange, terminal("purchase", "1.5", **settings(exchange)) as shown:
         shown.wait_for("Go ahead? [y/N] ")
-        shown.interrupt()
+        shown.process.send_signal(ending)
 
-        assert 130 == shown.end()
+        assert code == shown.end()
         assert shown.text.endswith("Go ahead? [y/N] \r\n")
         assert () == exchange.user.orders
 
 
-def test_ctrl_c_while_an_order_is_on_its_way() -> None:
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_while_an_order_is_on_its_way(ending: signal.Signals) -> None:
     """Nobody knows whether it happened, and that is said."""
     with Emulator() as exchange:
         # However late it is interrupted, the answer has not come.
@@ -226,7 +229,7 @@ def test_ctrl_c_while_an_order_is_on_its_way() -> None:
             while not exchange.calls:
                 assert shown.process.poll() is None
                 time.sleep(0.01)
-            shown.interrupt()
+            shown.process.send_signal(ending)
 
             assert 12 == shown.end()
         assert "it may have happened" in shown.text

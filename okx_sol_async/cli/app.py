@@ -16,7 +16,9 @@ from okx_sol_async.cli.endings import (
     EXIT_CODES,
     INTERRUPTED,
     NOTHING_DONE,
+    TERMINATED,
     fail,
+    terminated_like_interrupted,
     warnings_are_lines,
 )
 from okx_sol_async.cli.history import history
@@ -53,7 +55,9 @@ def run(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     if words and words[0].startswith("-") and words[0] not in (*app.help_flags, *app.version_flags):
         return _option_first(words)
-    return _run(words)
+    with terminated_like_interrupted() as was_terminated:
+        code = _run(words)
+    return TERMINATED if code == INTERRUPTED and was_terminated() else code
 
 
 def _option_first(words: list[str]) -> int:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Final
 
 from okx_sol_async import errors
@@ -28,6 +31,7 @@ EXIT_CODES: Final[dict[type[errors.OKXError], int]] = {
 _LOGGER: Final = logging.getLogger("okx_sol_async")
 
 INTERRUPTED: Final = 130
+TERMINATED: Final = 143
 BROKEN_PIPE: Final = 141
 #: The output could not be written, or whoever was asked did not say yes.
 NOTHING_DONE: Final = 1
@@ -44,6 +48,32 @@ def fail(summary: str, hint: str | None, code: int) -> int:
     """Say what went wrong and what to do, and return the exit code."""
     say(f"okx-sol: {of_the_command_line(summary)}", *([of_the_command_line(hint)] if hint else []))
     return code
+
+
+@contextmanager
+def terminated_like_interrupted() -> Iterator[Callable[[], bool]]:
+    """Let SIGTERM end a command as Ctrl-C does, with its terminal as it was, and give what tells whether it did."""
+    came = False
+
+    def end(number: int, frame: FrameType | None) -> None:
+        del number
+        nonlocal came
+        came = True
+        # asyncio has a handler of its own, which ends a command in its order. A shell lets what it runs in the
+        # background ignore Ctrl-C, but that is no reason to ignore this.
+        interrupt = signal.getsignal(signal.SIGINT)
+        (interrupt if callable(interrupt) else signal.default_int_handler)(signal.SIGINT, frame)
+
+    is_ours = (
+        threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    )
+    if is_ours:
+        signal.signal(signal.SIGTERM, end)
+    try:
+        yield lambda: came
+    finally:
+        if is_ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextmanager
