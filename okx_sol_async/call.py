@@ -35,7 +35,7 @@ from okx_sol_async.errors import (
 from okx_sol_async.ratelimit import BucketKey, Scope
 from okx_sol_async.retries import RetryBudget, try_again
 from okx_sol_async.signing import SIGN, sign_request
-from okx_sol_async.telemetry import CallReport, Counters
+from okx_sol_async.telemetry import CallReport, Counters, Onlookers
 from okx_sol_async.wire import ANSWER_LIMIT, read_answer
 
 logger: Final = logging.getLogger("okx_sol_async")
@@ -137,6 +137,7 @@ class Route:
     attempts: int
     clock: ServerClock = attrs.field(factory=ServerClock)
     budget: RetryBudget = attrs.field(factory=RetryBudget)
+    onlookers: Onlookers = attrs.field(factory=Onlookers)
     # Held by the call that asks OKX for its time, so that those that need it too wait for its answer.
     asking_time: asyncio.Lock = attrs.field(init=False, factory=asyncio.Lock)
     origin_text: str = attrs.field(init=False, default=attrs.Factory(lambda self: str(self.origin), takes_self=True))
@@ -638,10 +639,12 @@ async def measure_clock(route: Route, http: aiohttp.ClientSession) -> None:
         call = Call(route, http, SYSTEM_TIME, None)
         try:
             answer = await call.run()
-        except OKXError:
-            if soonest == math.inf:
+        except BaseException as error:
+            route.onlookers.see(call, error)
+            if soonest == math.inf or not isinstance(error, OKXError):
                 raise
             return
+        route.onlookers.see(call, None)
         if call.times.took < soonest:
             soonest = call.times.took
             route.clock.measured(answer.ts.timestamp(), call.times)

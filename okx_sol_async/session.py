@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import enum
 import ipaddress
-import logging
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -16,13 +15,13 @@ import aiohttp
 import attrs
 from yarl import URL
 
-from okx_sol_async.call import DEPARTURES, Call, Deadlines, Route, http_is_closed, logger
+from okx_sol_async.call import DEPARTURES, Call, Deadlines, Route, http_is_closed
 from okx_sol_async.closing import Closing
 from okx_sol_async.endpoints import ACCOUNT_CONFIG, SYSTEM_TIME
 from okx_sol_async.errors import ConfigurationError
 from okx_sol_async.limiter import PROCESS_LIMITER
 from okx_sol_async.signing import Credentials
-from okx_sol_async.telemetry import CallReport, Counters
+from okx_sol_async.telemetry import CallReport, Counters, Onlookers
 from okx_sol_async.version import __version__
 
 if TYPE_CHECKING:
@@ -87,8 +86,9 @@ class Session(Closing):
             takes.
         attempts: how often a read is tried in all when the network or OKX fails for a moment, with growing waits between.
             What OKX has certainly not counted (50011, 50102) is sent again without counting. A write is tried once.
-        observe: is called with a `CallReport` when a call has ended, for metrics. It should return at once, and what
-            it raises is logged. `None`: nothing is made to be told.
+        observe: is called with a `CallReport` when a call has ended, for metrics; a call that asks OKX for its time to
+            heal another one is a call too. It should return at once, and what it raises is logged. `None`: nothing is
+            made to be told.
 
     Raises:
         ConfigurationError: an argument is not of the kind above; the message names it.
@@ -139,6 +139,7 @@ class Session(Closing):
             deadlines=Deadlines(float(timeout)),
             max_wait=max_wait,
             attempts=attempts,
+            onlookers=Onlookers(observe),
         )
         self._borrowed = http
         self._http: aiohttp.ClientSession | None = None
@@ -153,8 +154,6 @@ class Session(Closing):
         self._inherited = False
         # For those who wait for the closing, if anybody does.
         self._closing: asyncio.Event | None = None
-        self._counters = Counters()
-        self._observe = observe
 
     @classmethod
     def from_env(
@@ -280,9 +279,7 @@ class Session(Closing):
             raise
         finally:
             self._calls.pop(call, None)
-            call.count(self._counters)
-            if self._observe is not None or logger.isEnabledFor(logging.DEBUG):
-                self._tell(call.report(error))
+            self._route.onlookers.see(call, error)
             if self._last_call_ended is not None and not self._calls:
                 self._last_call_ended.set()
             # The frame and what is raised from it would keep each other alive.
@@ -339,7 +336,7 @@ class Session(Closing):
     @property
     def counters(self) -> Counters:
         """What the session has seen so far, as it is now."""
-        return attrs.evolve(self._counters)
+        return attrs.evolve(self._route.onlookers.counters)
 
     def bucket(self, endpoint: Endpoint[Any], credentials: Credentials | None = None) -> Bucket:
         """Return the bucket that the calls of an endpoint wait for.
@@ -378,29 +375,6 @@ class Session(Closing):
         if merge is not None:
             merge(credentials.owner, known.owner)
         return known
-
-    def _tell(self, report: CallReport) -> None:
-        outcome = "cancelled" if report.cancelled else type(report.error).__name__ if report.error else "answered"
-        logger.debug(
-            "%s: %s, %.3f s in the queue, %.3f s on the wire",
-            report.endpoint,
-            outcome,
-            report.waited,
-            report.took,
-            extra={
-                "endpoint": report.endpoint,
-                "outcome": outcome,
-                "waited": report.waited,
-                "took": report.took,
-                "sends": report.sends,
-                "refusals": report.refusals,
-            },
-        )
-        if self._observe is not None:
-            try:
-                self._observe(report)
-            except Exception:  # noqa: BLE001 - what is wrong with an onlooker must not end the call
-                logger.exception("observe raised an error")
 
     def _belong_to(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._loop is not loop:

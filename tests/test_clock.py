@@ -1,6 +1,7 @@
 """A clock that is off is healed unseen; a `Date` that lies breaks nothing."""
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import AsyncIterator
@@ -13,8 +14,21 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from okx_sol_async import BALANCE, ClockSkew, ConfigurationError, Credentials, LocalLimiter, Session, call
+from okx_sol_async import (
+    BALANCE,
+    CallReport,
+    ClockSkew,
+    ConfigurationError,
+    Credentials,
+    LocalLimiter,
+    PermissionDenied,
+    Session,
+    call,
+)
 from okx_sol_async.clock import TOLERANCE, Exchanged, ServerClock
+from okx_sol_async.emulator import Emulator
+from okx_sol_async.emulator.faults import DateHeader, Refusal
+from okx_sol_async.endpoints import SYSTEM_TIME
 from tests.serving import serving
 from tests.virtual_time import now
 
@@ -269,6 +283,29 @@ async def test_what_cannot_be_healed_says_how_far_the_clocks_are_apart() -> None
 
     assert 2 == exchange.signed
     assert 2 == caught.value.attempts
+
+
+@pytest.mark.parametrize("tells", [True, False])
+async def test_asking_for_the_time_is_a_call_that_is_counted_and_told(tells: bool) -> None:  # noqa: FBT001
+    """An operator sees each call that goes out, also those that heal another, and what became of them."""
+    reports: list[CallReport] = []
+    async with (
+        Emulator(now=lambda: time.time() + 600) as exchange,
+        Session(base_url=exchange.url, limiter=LocalLimiter(), observe=reports.append) as session,
+    ):
+        exchange.fail_next(DateHeader(None), times=None, endpoint=str(BALANCE))
+        if not tells:
+            exchange.fail_next(Refusal("50030"), times=None, endpoint=str(SYSTEM_TIME))
+        with contextlib.nullcontext() if tells else pytest.raises(ClockSkew):
+            await session.call(BALANCE, exchange.credentials)
+
+        assert len(exchange.calls) == sum(report.sends for report in reports)
+        assert len(reports) == session.counters.calls
+
+    assert [str(SYSTEM_TIME), str(BALANCE)] == [report.endpoint for report in reports]
+    assert [None if tells else PermissionDenied, None if tells else ClockSkew] == [
+        None if report.error is None else type(report.error) for report in reports
+    ]
 
 
 async def test_the_clock_can_be_synchronised_beforehand() -> None:
