@@ -619,7 +619,7 @@ async def _note_departure(
     context: SimpleNamespace,
     headers: aiohttp.TraceRequestHeadersSentParams,  # noqa: ARG001 - as above
 ) -> None:
-    # OKX's time is asked for on the same connections, by a call that nobody needs to know of.
+    # A write whose timestamp was refused may ask OKX for its time over the same connections, and that is no write.
     if context.trace_request_ctx is not None:
         context.trace_request_ctx.depart()
 
