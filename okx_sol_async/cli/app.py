@@ -33,7 +33,8 @@ app = App(
     help=(
         "OKX's SOL staking in a terminal.\n\n"
         "Keys come from the environment: OKX_API_KEY, OKX_SECRET_KEY, OKX_PASSPHRASE, and OKX_USER_ID if several keys"
-        " belong to one user. OKX_REGION, OKX_BASE_URL and OKX_DEMO are read where the options below are not given."
+        " belong to one user. OKX_REGION, OKX_BASE_URL and OKX_DEMO are read where their options are not given, which"
+        " follow the command: okx-sol balance --region eea."
     ),
     version=__version__,
     suppress_keyboard_interrupt=False,
