@@ -3,39 +3,40 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from types import SimpleNamespace
 
 import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from okx_sol_async import PushBack, RateLimit, Scope, Timeout
+from okx_sol_async import PushBack, RateLimit, Scope, Timeout, reservations
 from okx_sol_async.bucket import CLOCK_DRIFT
 from okx_sol_async.pushback import Pace
-from okx_sol_async.redis import SCRIPT
 from okx_sol_async.reservations import Ledger, SharedBucket, Unreachable
 from okx_sol_async.travel import SHORTEST_TRAVEL, LongestAnswer
+from tests.shared_clock import ON_A_SET_CLOCK, SET_BUT_FOR_EXPIRY
 from tests.valkey import Valkey
 from tests.virtual_time import run
 
 SIX = RateLimit(6, 1.0, Scope.USER)
 HOLD = 1_050_000
 APART = 10_000
-#: The script, with the clock in its last argument.
-ON_A_SET_CLOCK = SCRIPT.replace(
-    "local time = redis.call('TIME')\nlocal now = time[1] * 1000000 + time[2]",
-    "local now = tonumber(ARGV[#ARGV])\nARGV[#ARGV] = nil",
-)
-assert ON_A_SET_CLOCK != SCRIPT
+
+
+@pytest.fixture(autouse=True)
+def _virtual_outages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let outages go by the clock of the loop too."""
+    monkeypatch.setattr(reservations, "time", SimpleNamespace(monotonic=lambda: asyncio.get_running_loop().time()))
 
 
 class Script:
     """The script on a server, with one bucket and a clock of its own, in microseconds."""
 
-    def __init__(self, server: Valkey) -> None:
+    def __init__(self, server: Valkey, text: str = ON_A_SET_CLOCK) -> None:
         self.client = server.client
         self.client.flushall()
-        self._script = self.client.register_script(ON_A_SET_CLOCK)
+        self._script = self.client.register_script(text)
         self.now = 1_800_000_000_000_000
 
     def reserve(self, *, back: int = 0, used: int = 0, requests: int = 6) -> tuple[int, int]:
@@ -46,6 +47,15 @@ class Script:
     def run(self, *command: object) -> list[int]:
         answer: list[int] = self._script(["bucket"], [*command, self.now])
         return answer
+
+    def kept_for(self, *commands: tuple[object, ...]) -> int:
+        """Run the commands all at once, and return for how many milliseconds the bucket is kept from then on."""
+        with self.client.pipeline(transaction=True) as pipeline:
+            for command in commands:
+                self._script(["bucket"], [*command, self.now], client=pipeline)
+            pipeline.pttl("bucket")
+            kept: int = pipeline.execute()[-1]
+        return kept
 
 
 @pytest.fixture(name="script")
@@ -159,22 +169,24 @@ def test_what_was_sent_without_the_count_is_counted(script: Script) -> None:
     assert times[2] >= script.now + HOLD
 
 
-def test_nothing_is_kept_for_longer_than_it_matters(script: Script) -> None:
+def test_nothing_is_kept_for_longer_than_it_matters(valkey_server: Valkey) -> None:
     """The key of a user goes by itself, also after a refusal."""
-    script.reserve()
+    script = Script(valkey_server, SET_BUT_FOR_EXPIRY)
+    reserve = ("reserve", 6, HOLD, APART, 0, 0)
 
-    assert 1000 < script.client.pttl("bucket") <= 1051
+    assert 1000 < script.kept_for(reserve) <= 1051
 
-    _, name = script.reserve()
-    script.run("settle", name, 500_000, 0)
-    script.run("refused", 1_000_000, 1_000_000, 200_000, 400_000, 1.2, 30_000_000, 166_667)
+    name = script.now
+    settle = ("settle", name, 500_000, 0)
+    refused = ("refused", 1_000_000, 1_000_000, 200_000, 400_000, 1.2, 30_000_000, 166_667)
 
-    assert 30_000 < script.client.pttl("bucket") <= 61_000
+    assert 30_000 < script.kept_for(("settle", name, 0, 0), reserve, settle, refused) <= 61_000
 
     script.now += 100_000_000
     script.run("settle", name, 0, 0)
 
     assert [] == script.client.keys()
+    script.client.close()
 
 
 @given(refusals=st.lists(st.integers(0, 40_000_000), min_size=1, max_size=8))

