@@ -17,6 +17,8 @@ SIX = RateLimit(6, 1.0, Scope.USER)
 HOLD = 1.0 + CLOCK_DRIFT
 #: What the virtual clock adds by itself.
 TICKS = 1e-3
+#: Seconds after which a test gives up on a thread.
+PATIENCE = 60.0
 
 
 def virtual(test: Callable[[], Coroutine[None, None, None]]) -> Callable[[], None]:
@@ -486,7 +488,7 @@ def test_two_living_loops_are_refused_clearly() -> None:
     thread = threading.Thread(target=asyncio.run, args=(stay(),))
     thread.start()
     try:
-        assert inside.wait(5)
+        assert inside.wait(PATIENCE)
         asyncio.run(intrude())
     finally:
         done.set()
