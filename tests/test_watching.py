@@ -9,6 +9,7 @@ from itertools import pairwise
 import attrs
 import pytest
 
+import okx_sol_async.session
 from okx_sol_async import (
     BALANCE,
     AuthenticationError,
@@ -30,8 +31,11 @@ from okx_sol_async import (
 )
 from okx_sol_async.bucket import TokenBucket
 from okx_sol_async.emulator import Emulator
+from okx_sol_async.emulator.faults import Silence
 from tests.virtual_time import run
 
+#: Seconds that nothing takes, however busy the machine is.
+PATIENCE = 60.0
 CREDENTIALS = Credentials("8f1c2d3e-0000-4a5b-9c6d-7e8f90a1b2c3", "22582BD0CFF14C41EDBF1AB98506286D", "Test-Pass#1")
 
 
@@ -311,23 +315,34 @@ def test_how_often_is_a_number_of_seconds(every: object) -> None:
         SolStaking(CREDENTIALS, Session()).watch(every=every)  # type: ignore[arg-type]
 
 
-async def test_over_the_wire(exchange: Emulator) -> None:
+async def test_over_the_wire(exchange: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """Changes come through; closing in the middle of a call ends it, and leaves nothing behind."""
-    async with Session(base_url=exchange.url) as session:
+    # It does not end because closing gives up on it.
+    monkeypatch.setattr(okx_sol_async.session, "CLOSING_TIMEOUT", None)
+    async with Session(base_url=exchange.url, timeout=PATIENCE) as session:
         seen = []
         async for found in SolStaking(exchange.credentials, session).watch(every=0.01):
             seen.append(found.amt)
             if len(seen) == 3:
                 break
             exchange.user.balance = balance(len(seen))
+        exchange.fail_next(Silence())
         watch: AsyncGenerator[Balance, None] = SolStaking(exchange.credentials, session).watch(every=0.01)
         reading = asyncio.create_task(_exhaust(watch))
-        await asyncio.sleep(0.05)
+        await _faulted(exchange)
         await session.aclose()
-        await asyncio.wait_for(reading, 1)
+        await reading
 
     assert [Decimal("0.01100012"), 1, 2] == seen
+    # It was not asked again, as it is after a timeout.
+    assert [True] == [bool(call.faults) for call in exchange.calls[3:]]
     assert 0 == exchange.count(code="50011")
+
+
+async def _faulted(exchange: Emulator) -> None:
+    """Wait until a call meets its fault, for as long as it takes."""
+    while not exchange.tally().faulted:  # noqa: ASYNC110 - the emulator tells nobody
+        await asyncio.sleep(0.01)
 
 
 async def _exhaust(watch: AsyncGenerator[Balance, None]) -> None:
@@ -335,13 +350,23 @@ async def _exhaust(watch: AsyncGenerator[Balance, None]) -> None:
         pass
 
 
-async def test_cancelling_it_is_cancelling(exchange: Emulator, session: Session) -> None:
+@pytest.mark.parametrize("moment", ["asleep", "asking"])
+async def test_cancelling_it_is_cancelling(exchange: Emulator, moment: str) -> None:
     """Nothing is swallowed."""
-    reading = asyncio.create_task(_exhaust(SolStaking(exchange.credentials, session).watch(every=60)))
-    await asyncio.sleep(0.05)
-    reading.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await reading
+    asleep = asyncio.Event()
+
+    async def read(session: Session) -> None:
+        async for _ in SolStaking(exchange.credentials, session).watch(every=PATIENCE):
+            asyncio.get_running_loop().call_soon(asleep.set)
+
+    if moment == "asking":
+        exchange.fail_next(Silence())
+    async with Session(base_url=exchange.url, timeout=PATIENCE) as session:
+        reading = asyncio.create_task(read(session))
+        await (asleep.wait() if moment == "asleep" else _faulted(exchange))
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
 
 
 def test_the_pauses_are_bounded() -> None:
