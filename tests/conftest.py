@@ -33,10 +33,6 @@ def pytest_asyncio_loop_factories(
     is_virtual = item.get_closest_marker("virtual_clock") and not item.get_closest_marker("real_clock")
     return {"virtual": VirtualSocketLoop} if is_virtual else {"real": asyncio.new_event_loop}
 
-# Hypothesis holds examples that take long against a test, and on a busy machine any may.
-settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("calm")
-
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
