@@ -132,6 +132,8 @@ def test_a_borrowed_client_on_a_second_loop(valkey_server: Valkey) -> None:
 
     async def first() -> None:
         await take(limiter)
+        # What the answer tells the server is on its way still.
+        await asyncio.gather(*limiter._ledger._telling)
         await client.aclose()
 
     asyncio.run(first())
