@@ -11,6 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Final, NamedTuple
@@ -166,7 +167,9 @@ class ServerClock:
 def _bounds_of(date: str, times: Exchanged) -> _Bounds | None:
     """Return what a ``Date`` header tells, which is cut to whole seconds; `None` if it is not one of our time."""
     try:
-        seconds = parsedate_to_datetime(date).timestamp()
+        told = parsedate_to_datetime(date)
+        # The time in an answer is that of Greenwich, also where it does not say so: never that of this machine.
+        seconds = (told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError, OSError):
         return None
     if not _FIRST <= seconds < _LAST:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -44,6 +44,15 @@ TIME = "/api/v5/public/time"
 def _clocks_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the clocks of this machine stand on that of the loop, where no machine is slow."""
     monkeypatch.setattr(ServerClock.__init__, "__defaults__", (wall, now))
+
+
+@pytest.fixture(name="new_york")
+def _new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
 
 
 def wall() -> float:
@@ -150,6 +159,25 @@ async def test_a_date_that_cannot_be_okxs_time_is_not_signed_by(headers: dict[st
         await session.call(BALANCE, CREDENTIALS)
 
     assert [BALANCE.path, TIME, BALANCE.path, BALANCE.path] == exchange.paths
+
+
+WITHOUT_ZONE = {
+    "asctime": "%a %b %d %H:%M:%S %Y",
+    "no zone": "%a, %d %b %Y %H:%M:%S",
+    "-0000": "%d %b %Y %H:%M:%S -0000",
+}
+
+
+@pytest.mark.parametrize("form", WITHOUT_ZONE.values(), ids=WITHOUT_ZONE)
+async def test_a_date_without_a_zone_is_that_of_greenwich(form: str, new_york: None) -> None:
+    """One of HTTP's three forms names no zone, and it is never that of this machine."""
+    exchange = Exchange(600.0)
+    async with session_of(exchange) as session:
+        exchange.headers = {"Date": time.strftime(form, time.gmtime(exchange.now()))}
+        await session.call(BALANCE, CREDENTIALS)
+        assert session.clock_offset == pytest.approx(600.0, abs=1.5)
+
+    assert [BALANCE.path, BALANCE.path] == exchange.paths
 
 
 async def test_of_several_slow_answers_the_soonest_counts(monkeypatch: pytest.MonkeyPatch) -> None:
