@@ -76,6 +76,8 @@ _JSON: Final = {"Content-Type": "application/json"}
 _TRACE_HEADERS: Final = ("x-trace-id", "x-request-id", "traceid")
 # The time on the wire is counted here: aiohttp's `total` would count the wait for the bucket too.
 _CLIENT_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT)
+#: What aiohttp raises before it has a connection, also to a proxy or through one.
+_NEVER_CONNECTED: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
 #: For the trace configs of a session that makes writes: tells each of its calls when the first byte is about to leave.
 DEPARTURES: Final = aiohttp.TraceConfig()
 
@@ -203,7 +205,7 @@ class Call(Generic[R]):
     _tries = 1
     # Whether the call was signed again because of its timestamp.
     _resigned = False
-    # Whether it is certain that nothing of the last attempt reached OKX.
+    # Whether it is certain that the last attempt did nothing: it never left, or OKX's answer says so.
     _unsent = True
     # Without word of the departure, whatever was handed to aiohttp may have left.
     _departure_is_told = False
@@ -384,11 +386,13 @@ class Call(Generic[R]):
 
     def _may_have_happened(self, failure: OKXError) -> bool:
         """Tell whether a write that ended with ``failure`` may have happened all the same."""
-        if self._endpoint.safe_to_resend or _is_certain(failure):
+        if self._endpoint.safe_to_resend:
             return False
-        # Something that stands in for the wire asks for no lease, and says nothing of what it sent.
-        stood_in = self._lease is None and not self._in_queue and not isinstance(failure, ConfigurationError)
-        return stood_in or not self._unsent
+        if self._lease is None:
+            # Something that stands in for the wire asks for no lease, and says nothing of what it sent.
+            return not self._in_queue and not isinstance(failure, ConfigurationError) and not _is_certain(failure)
+        # What the failure says is of no account: a middleware may have met it elsewhere, after the call was sent.
+        return not self._unsent
 
     def _unknown(self, reason: OKXError) -> OutcomeUnknown:
         error = OutcomeUnknown(
@@ -474,7 +478,10 @@ class Call(Generic[R]):
         if self._date != route.clock.date:
             route.clock.heard(self._date, self.times)
         outcome = _read_outcome(endpoint, response.status, body)
-        return self._without_echo(outcome, response, body) if isinstance(outcome, OKXError) else outcome
+        if not isinstance(outcome, OKXError):
+            return outcome
+        self._unsent = self._unsent or _is_certain(outcome)
+        return self._without_echo(outcome, response, body)
 
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         """Wait for a lease, then sign and send."""
@@ -520,6 +527,8 @@ class Call(Generic[R]):
             response = await handler(request)
         except BaseException as error:
             self._bucket = lease.abandoned() or self._bucket
+            # There was no connection to send anything on. Around this call, such an error may be about another host.
+            self._unsent = self._unsent or isinstance(error, _NEVER_CONNECTED)
             self._broken = self._no_answer(error) if isinstance(error, aiohttp.ClientError) else None
             # A middleware around this one may wait before it sends again, and its wait is not the wire.
             self._leave_wire()
@@ -550,9 +559,6 @@ class Call(Generic[R]):
             return ended_by
         if isinstance(error, OKXError):
             return _bare(error)
-        if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
-            # There was no connection to send anything on.
-            self._unsent = True
         if not isinstance(error, TimeoutError | aiohttp.ClientError | RuntimeError):
             return None
         if self._stopped or self._http.closed:
