@@ -225,7 +225,10 @@ class RedisLimiter(LocalLimiter, Closing):
             if self._links and self._make_client is None:
                 raise _of_another_loop()
             # A loop that was closed has taken its connections with it.
-            self._links = {other: links for other, links in self._links.items() if not other.is_closed()}
+            for other in tuple(self._links):
+                # One at a time, because another thread may connect meanwhile.
+                if other.is_closed():
+                    self._links.pop(other, None)
             link = self._links[loop] = _Link(self._client, self._make_client, self._timeout)
         return await link.run(bucket, command)
 

@@ -143,3 +143,27 @@ def test_a_borrowed_client_on_a_second_loop(valkey_server: Valkey) -> None:
     assert caught.value.hint is not None
     assert "from_url" in caught.value.hint
     assert not limiter._ledger.outage.lasts
+
+
+# Several event loops.
+
+
+async def test_a_loop_of_another_thread_connects_at_the_same_time(valkey_server: Valkey) -> None:
+    """Neither loses its connections while those of loops that were closed are let go."""
+    here, there = asyncio.get_running_loop(), asyncio.new_event_loop()
+    async with RedisLimiter.from_url(valkey_server.url, timeout=60) as limiter:
+
+        class Gone(asyncio.AbstractEventLoop):
+            def is_closed(self) -> bool:
+                limiter._links[there] = link
+                return True
+
+        settle = ("settle", 1, 1, 0)
+        await limiter._run("bucket", settle)
+        link = limiter._links.pop(here)
+        limiter._links[Gone()] = link
+        await limiter._run("bucket", settle)
+
+        assert {here, there} == set(limiter._links)
+        await link.aclose()
+    there.close()
