@@ -575,7 +575,7 @@ class Call(Generic[R]):
         return reason if self._task.uncancel() <= self._cancellations else None
 
     def _no_answer(self, error: aiohttp.ClientError) -> TransportError:
-        text = str(error)[:_QUOTED]
+        text = _text_of(error)[:_QUOTED]
         if self._credentials is not None:
             # Before it is cut, or the part of a secret that is left would not be known for one.
             text = self._credentials.redact(text)
@@ -694,6 +694,14 @@ def _is_certain(failure: OKXError) -> bool:
         return False
     # Something in front of OKX may have lost its patience after it had passed the call on.
     return failure.code is not None or failure.status not in {408, 429, 499}
+
+
+def _text_of(error: aiohttp.ClientError) -> str:
+    try:
+        return str(error)
+    except AttributeError:
+        # One that a stand-in has made may lack the request that its text speaks of.
+        return ""
 
 
 def _difference(offset: float | None) -> str:

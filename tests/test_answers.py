@@ -169,6 +169,7 @@ REQUEST = aiohttp.RequestInfo(yarl.URL(URL), "GET", CIMultiDictProxy(CIMultiDict
         (aiohttp.ServerDisconnectedError(), TransportError),
         (aiohttp.ClientPayloadError("Response payload is not completed"), TransportError),
         (aiohttp.ClientResponseError(REQUEST, (), status=400, message="bad head"), TransportError),
+        (aiohttp.ClientResponseError(None, ()), TransportError),  # type: ignore[arg-type]
         (aiohttp.ConnectionTimeoutError("Connection timeout"), Timeout),
         (aiohttp.SocketTimeoutError("Timeout on reading"), Timeout),
         (TimeoutError(), Timeout),
