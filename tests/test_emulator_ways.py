@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -190,6 +191,61 @@ class TestNames:
             assert socket.getaddrinfo("127.0.0.1", URL(one.url).port)
         # Nothing stands in its place any more.
         assert "socket" == socket.getaddrinfo.__module__
+
+    @pytest.mark.parametrize("host", ["localhost", b"localhost", "LOCALHOST"])
+    @pytest.mark.parametrize("written", [int, str, lambda port: f"{port}".encode()])
+    async def test_however_it_is_asked_for(
+        self, exchange: Emulator, host: str | bytes, written: Callable[[int], int | str | bytes]
+    ) -> None:
+        """So anyio and trio, and those who read the port out of a text, do not find it either."""
+        port = written(URL(exchange.url).port or 0)
+        with exchange.fail_next(UnknownName()) as injection, pytest.raises(socket.gaierror):
+            socket.getaddrinfo(host, port)
+        assert 1 == injection.hits
+        assert socket.getaddrinfo(host, port)
+
+    async def test_who_asks_whether_it_is_an_address_looks_nothing_up(self, exchange: Emulator) -> None:
+        """Trio does so before each look-up, and the fault is for that."""
+        port = URL(exchange.url).port
+        with exchange.fail_next(UnknownName()) as injection:
+            with pytest.raises(socket.gaierror):
+                socket.getaddrinfo("localhost", port, flags=socket.AI_NUMERICHOST)
+            with pytest.raises(socket.gaierror):
+                socket.getaddrinfo("localhost", port, 0, 0, 0, socket.AI_NUMERICHOST)
+            assert 0 == injection.hits
+
+    async def test_a_test_that_stands_in_for_it_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each asks who was there before it, each fault befalls one look-up, and in the end nobody is left."""
+        before = socket.getaddrinfo
+        async with Emulator() as one:
+            port = URL(one.url).port
+            one.fail_next(UnknownName())
+            with monkeypatch.context() as patch:
+                patched, seen = socket.getaddrinfo, []
+                patch.setattr(socket, "getaddrinfo", lambda *how: seen.append(how) or patched(*how))
+                async with Emulator() as other:
+                    other.fail_next(UnknownName())
+                    sometimes = one.fail_next(UnknownName(), times=1)
+                    for _ in range(2):
+                        with pytest.raises(socket.gaierror):
+                            socket.getaddrinfo("localhost", port)
+                    assert 1 == sometimes.hits
+                    never = one.fail_sometimes(UnknownName(), probability=0)
+                    assert socket.getaddrinfo("localhost", port)
+                    assert (0, [("localhost", port)]) == (never.hits, seen)
+        assert socket.getaddrinfo is before
+
+    async def test_what_was_patched_for_a_while_does_not_stay(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The exchange puts back what it found only as long as it is there itself."""
+        before = socket.getaddrinfo
+        async with Emulator() as one, Emulator() as other:
+            one.fail_next(UnknownName())
+            with monkeypatch.context() as patch:
+                patch.setattr(socket, "getaddrinfo", functools.partial(before))
+                other.fail_next(UnknownName())
+            with pytest.raises(socket.gaierror):
+                socket.getaddrinfo("localhost", URL(other.url).port)
+        assert socket.getaddrinfo is before
 
     def test_a_program_without_an_event_loop(self, background_exchange: Emulator) -> None:
         """Whatever looks names up by Python's own means does not find it."""

@@ -130,6 +130,9 @@ class Emulator:
     def named_url(self) -> str:
         """The same by a name that has to be looked up: ``"http://localhost:40113"``.
 
+        It leads to the exchange if it serves on an address that ``localhost`` is on this machine. 127.0.0.1 is one
+        nearly everywhere, ``::1`` often, and no other is.
+
         Raises:
             ConfigurationError: it has not been served yet.
 
