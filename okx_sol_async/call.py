@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import re
 import ssl
 from collections import OrderedDict
 from datetime import UTC, datetime
@@ -64,6 +65,7 @@ PROMPT: Final = 0.25
 NOTICEABLE_WAIT: Final = 0.001
 #: So many characters of what another library says are read.
 _QUOTED: Final = 4000
+_REPR_OF_ERROR: Final = re.compile(r"<\w+: \d+, message=(['\"])(.*)\1>")
 _TLS_HINT: Final = (
     "Check base_url, the clock of this machine, and whether something on the way puts a certificate of its own in place"
     " of the server's. A certificate that only you trust goes into SSL_CERT_FILE."
@@ -575,7 +577,7 @@ class Call(Generic[R]):
         return reason if self._task.uncancel() <= self._cancellations else None
 
     def _no_answer(self, error: aiohttp.ClientError) -> TransportError:
-        text = _text_of(error)[:_QUOTED]
+        text = _told_by(error)[:_QUOTED]
         if self._credentials is not None:
             # Before it is cut, or the part of a secret that is left would not be known for one.
             text = self._credentials.redact(text)
@@ -696,14 +698,6 @@ def _is_certain(failure: OKXError) -> bool:
     return failure.code is not None or failure.status not in {408, 429, 499}
 
 
-def _text_of(error: aiohttp.ClientError) -> str:
-    try:
-        return str(error)
-    except AttributeError:
-        # One that a stand-in has made may lack the request that its text speaks of.
-        return ""
-
-
 def _difference(offset: float | None) -> str:
     if offset is None:
         return "how far it is from OKX's clock is not known"
@@ -713,6 +707,18 @@ def _difference(offset: float | None) -> str:
 def _bare(error: OKXError) -> OKXError:
     error.__cause__ = error.__context__ = None
     return error.with_traceback(None)
+
+
+def _told_by(error: aiohttp.ClientError) -> str:
+    """Return what aiohttp says of it, without the objects of which it writes the whole repr."""
+    if isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str):
+        # It is half a head.
+        return "Server disconnected"
+    try:
+        return _REPR_OF_ERROR.sub(r"\2", str(error))
+    except AttributeError:
+        # One that a stand-in has made may lack the request that its text speaks of.
+        return ""
 
 
 def _not_connected() -> Timeout:

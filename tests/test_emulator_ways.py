@@ -19,6 +19,7 @@ from okx_sol_async.call import CONNECT_TIMEOUT
 from okx_sol_async.emulator import Emulator
 from okx_sol_async.emulator.faults import (
     BrokenHandshake,
+    Cut,
     Delay,
     Fault,
     Held,
@@ -272,6 +273,24 @@ class TestNames:
             exchange.fail_next(UnknownName())
         with pytest.raises(ConfigurationError, match="before it serves"):
             assert exchange.named_url
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (Cut(20), "Response payload is not completed: Not enough data to satisfy content length header"),
+        (Cut(30, of="head"), "Server disconnected"),
+    ],
+)
+async def test_half_an_answer_is_told_without_objects_of_aiohttp(exchange: Emulator, fault: Fault, told: str) -> None:
+    """What aiohttp had read, and the status that it makes up, help nobody."""
+    exchange.fail_next(fault)
+    async with Session(base_url=exchange.url, attempts=1) as session:
+        with pytest.raises(TransportError) as caught:
+            await SolStaking(exchange.credentials, session).balance()
+
+    assert caught.value.message.startswith(f"no whole answer came: {told}")
+    assert not set("<>=") & set(caught.value.message)
 
 
 class TestHeld:
