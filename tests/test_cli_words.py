@@ -71,6 +71,65 @@ def test_hints_name_options_and_variables(
 
 
 @pytest.mark.parametrize(
+    "msg", ["limit must be from 1 to 100", "no base_url: see product_info(), demo=True (timeout), not Decimal('1')"]
+)
+def test_what_okx_says_stays_as_it_is(as_user: Emulator, capsys: pytest.CaptureFixture[str], msg: str) -> None:
+    """It does not speak of our options."""
+    as_user.fail_next(Refusal("51000", msg=msg))
+
+    assert 8 == run(["balance"])
+
+    assert capsys.readouterr().err.startswith(f"okx-sol: {msg} (code 51000")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "wrong"),
+    [
+        ("OKX_API_KEY", "ключ", "has a character that is not ASCII"),
+        ("OKX_SECRET_KEY", "a b", "has a space, a line break or a control character"),
+        ("OKX_PASSPHRASE", "a\nb", "has a space, a line break or a control character"),
+    ],
+)
+def test_a_key_that_was_copied_badly(
+    as_user: Emulator,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    variable: str,
+    value: str,
+    wrong: str,
+) -> None:
+    """It is named as it is set."""
+    monkeypatch.setenv(variable, value)
+
+    assert 2 == run(["balance"])
+
+    assert f"okx-sol: {variable} {wrong}: copy it again from OKX\n" == capsys.readouterr().err
+    assert 0 == as_user.tally().received
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("-", 'Unknown command "-"'),
+        ("balance base_url", "more than the command takes: base_url"),
+        ("history one two", "more than the command takes: one two"),
+        ("history --limit 1.5", "Invalid value for --limit: '1.5' is no whole number"),
+        ("apy --days=0x10", "Invalid value for --days: '0x10' is no whole number"),
+        ("apy --days 2.0", "Invalid value for --days: '2.0' is no whole number"),
+        ("emulator --port 1e3", "Invalid value for --port: '1e3' is no whole number"),
+    ],
+)
+def test_what_was_mistyped_is_not_guessed(
+    as_user: Emulator, capsys: pytest.CaptureFixture[str], arguments: str, told: str
+) -> None:
+    """It is quoted as it was typed, not rounded, and nothing is sent."""
+    assert 2 == run(arguments.split())
+
+    assert capsys.readouterr().err.startswith(f"okx-sol: {told}")
+    assert 0 == as_user.tally().received
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
         "balance --base-url http://127.0.0.1:9",

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import Final
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, UnusedCliTokensError
 
 from okx_sol_async.cli.account import balance, product
 from okx_sol_async.cli.apy import apy
@@ -24,6 +24,7 @@ from okx_sol_async.cli.endings import (
 from okx_sol_async.cli.history import history
 from okx_sol_async.cli.serving import emulator
 from okx_sol_async.cli.watching import watch
+from okx_sol_async.cli.words import of_the_command_line, summary_of
 from okx_sol_async.cli.writes import purchase, redeem
 from okx_sol_async.errors import ConfigurationError, OKXError
 from okx_sol_async.version import __version__
@@ -54,7 +55,12 @@ def run(arguments: list[str] | None = None) -> int:
     if sys.stdout is None:
         return fail("there is no standard output to write to", None, NOTHING_DONE)
     words = sys.argv[1:] if arguments is None else arguments
-    if words and words[0].startswith("-") and words[0] not in (*app.help_flags, *app.version_flags):
+    if (
+        words
+        and words[0].startswith("-")
+        and words[0].strip("-")
+        and words[0] not in (*app.help_flags, *app.version_flags)
+    ):
         return _option_first(words)
     with terminated_like_interrupted() as was_terminated:
         code = _run(words)
@@ -77,14 +83,20 @@ def _run(words: list[str]) -> int:
             code = app(words, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
     except CycloptsError as error:
-        return fail(f"{error}".strip(), "okx-sol --help shows what there is.", EXIT_CODES[ConfigurationError])
+        return fail(_mistyped(error), "okx-sol --help shows what there is.", EXIT_CODES[ConfigurationError])
     except OKXError as error:
-        return fail(error.summary, error.hint, _exit_code(error))
+        return fail(summary_of(error), of_the_command_line(error.hint or ""), _exit_code(error))
     except (KeyboardInterrupt, asyncio.CancelledError):
         return INTERRUPTED
     except OSError as error:
         return _cannot_write(error)
     return code if type(code) is int else 0
+
+
+def _mistyped(error: CycloptsError) -> str:
+    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
+        return f"more than the command takes: {' '.join(error.unused_tokens)}"
+    return f"{error}".strip()
 
 
 def _exit_code(error: OKXError) -> int:

@@ -9,7 +9,7 @@ import attrs
 
 from okx_sol_async.cli.exchange import Connection, Exchange
 from okx_sol_async.cli.forms import plain
-from okx_sol_async.cli.options import Csv, Json, only_one
+from okx_sol_async.cli.options import Csv, Json, WholeNumber, only_one
 from okx_sol_async.cli.output import CsvPrinter, new_console, print_json, width_of, write
 from okx_sol_async.models import Apy
 from okx_sol_async.staking import apy_history
@@ -22,7 +22,7 @@ _WIDTH: Final = 80
 
 async def apy(
     *,
-    days: int = 90,
+    days: WholeNumber = 90,
     svg: Path | None = None,
     exchange: Exchange | None = None,
     json_: Json = False,

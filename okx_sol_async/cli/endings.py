@@ -46,7 +46,7 @@ def say(*lines: str) -> None:
 
 def fail(summary: str, hint: str | None, code: int) -> int:
     """Say what went wrong and what to do, and return the exit code."""
-    say(f"okx-sol: {of_the_command_line(summary)}", *([of_the_command_line(hint)] if hint else []))
+    say(f"okx-sol: {summary}", *([hint] if hint else []))
     return code
 
 

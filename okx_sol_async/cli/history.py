@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from okx_sol_async.arguments import PAGE
 from okx_sol_async.cli.exchange import Exchange
 from okx_sol_async.cli.forms import bare_minute, minute, number, plain, time_of
-from okx_sol_async.cli.options import Csv, Json, only_one
+from okx_sol_async.cli.options import Csv, Json, WholeNumber, only_one
 from okx_sol_async.cli.output import Column, CsvPrinter, print_json, print_table, write
 from okx_sol_async.models import Order, OrderStatus, OrderType
 
@@ -27,7 +27,7 @@ async def history(
     status: OrderStatus | None = None,
     since: str | None = None,
     until: str | None = None,
-    limit: int | None = None,
+    limit: WholeNumber | None = None,
     exchange: Exchange | None = None,
     json_: Json = False,
     csv_: Csv = False,

@@ -19,7 +19,7 @@ from okx_sol_async.cli.endings import logged_from
 from okx_sol_async.cli.exchange import Connection, Exchange
 from okx_sol_async.cli.forms import minute, number, plain, second
 from okx_sol_async.cli.output import fields_table
-from okx_sol_async.cli.words import of_the_command_line
+from okx_sol_async.cli.words import summary_of
 from okx_sol_async.errors import OKXError
 from okx_sol_async.models import Balance
 from okx_sol_async.telemetry import CallReport
@@ -75,7 +75,7 @@ class Watched:
         if self.problem is not None and self.fails_since is not None:
             parts.append(
                 Text(
-                    f"no answer since {second(self.fails_since)}: {of_the_command_line(self.problem.summary)}",
+                    f"no answer since {second(self.fails_since)}: {summary_of(self.problem)}",
                     style="red",
                 )
             )

@@ -8,10 +8,13 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from okx_sol_async.cli.options import WholeNumber
 from okx_sol_async.cli.output import write
 
 
-async def emulator(*, port: int = 0, demo: Annotated[bool, Parameter(negative=(), show_default=False)] = False) -> None:
+async def emulator(
+    *, port: WholeNumber = 0, demo: Annotated[bool, Parameter(negative=(), show_default=False)] = False
+) -> None:
     """Serve a local exchange until it is interrupted, and print the settings with which a bot finds it.
 
     Args:

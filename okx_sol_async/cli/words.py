@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from okx_sol_async.errors import APIError, OKXError
+
 #: What is said in Python, and what it is here; one after the other.
 _WORDS: Final = tuple(
     (re.compile(said), here)
@@ -15,6 +17,7 @@ _WORDS: Final = tuple(
         (r"\bdemo=True(?: \(OKX_DEMO=1(?:, --demo)?\))?", "--demo (OKX_DEMO=1)"),
         (r"\bbase_url\b", "--base-url (OKX_BASE_URL)"),
         (r"\b(?:api_key|secret_key|passphrase|user_id) \((OKX_\w+)\)", r"\1"),
+        (r"^(?:api_key|secret_key|passphrase|user_id) (.*) \((OKX_\w+)\)$", r"\2 \1"),
         (r"\bapi_key, secret_key and passphrase\b", "OKX_API_KEY, OKX_SECRET_KEY and OKX_PASSPHRASE"),
         (r"\bproduct_info\(\)", "okx-sol product"),
         (r" \(timeout\)", ""),
@@ -26,6 +29,11 @@ _WORDS: Final = tuple(
         (r": amt\.quantize\(.*\)\.$", "."),
     )
 )
+
+
+def summary_of(error: OKXError) -> str:
+    """Return what happened and where. What OKX says is in its own words, and stays so."""
+    return error.summary if isinstance(error, APIError) else of_the_command_line(error.summary)
 
 
 def of_the_command_line(text: str) -> str:

@@ -19,7 +19,7 @@ from okx_sol_async.cli.exchange import Connection, Exchange
 from okx_sol_async.cli.forms import minute, number, percent, plain
 from okx_sol_async.cli.options import Json
 from okx_sol_async.cli.output import print_json, write
-from okx_sol_async.cli.words import of_the_command_line
+from okx_sol_async.cli.words import summary_of
 from okx_sol_async.errors import ConfigurationError, OKXError, OutcomeUnknown
 from okx_sol_async.models import Order, OrderType, ProductInfo
 from okx_sol_async.staking import SolStaking
@@ -140,7 +140,7 @@ async def _send(kind: OrderType, amt: Decimal, staking: SolStaking, *, json_: bo
 async def _look_up(kind: OrderType, amt: Decimal, error: OutcomeUnknown, *, json_: bool) -> int:
     """Say that the outcome is unknown, look it up, and say what was found."""
     code = fail(
-        error.summary,
+        summary_of(error),
         "It may have happened. Looking it up in the history, which may take 40 s …",
         EXIT_CODES[OutcomeUnknown],
     )
@@ -149,7 +149,7 @@ async def _look_up(kind: OrderType, amt: Decimal, error: OutcomeUnknown, *, json
     try:
         order = await error.resolve()
     except OKXError as problem:
-        say(f"okx-sol: the history cannot be read: {of_the_command_line(problem.summary)}", _SEE_HISTORY)
+        say(f"okx-sol: the history cannot be read: {summary_of(problem)}", _SEE_HISTORY)
     except asyncio.CancelledError:
         say("okx-sol: interrupted before it was found", _SEE_HISTORY)
         code = INTERRUPTED
