@@ -577,7 +577,7 @@ class Call(Generic[R]):
         return reason if self._task.uncancel() <= self._cancellations else None
 
     def _no_answer(self, error: aiohttp.ClientError) -> TransportError:
-        text = _told_by(error)[:_QUOTED]
+        text = _told_by(error)
         if self._credentials is not None:
             # Before it is cut, or the part of a secret that is left would not be known for one.
             text = self._credentials.redact(text)
@@ -715,10 +715,14 @@ def _told_by(error: aiohttp.ClientError) -> str:
         # It is half a head.
         return "Server disconnected"
     try:
-        return _REPR_OF_ERROR.sub(r"\2", str(error))
+        text = _REPR_OF_ERROR.sub(r"\2", str(error)[:_QUOTED])
     except AttributeError:
         # One that a stand-in has made may lack the request that its text speaks of.
         return ""
+    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, ConnectionError):
+        # asyncio says no more of a handshake of TLS that ends without a word.
+        text = text.replace("[None]", "[broken off]")
+    return text
 
 
 def _not_connected() -> Timeout:

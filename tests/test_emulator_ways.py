@@ -293,6 +293,18 @@ async def test_half_an_answer_is_told_without_objects_of_aiohttp(exchange: Emula
     assert not set("<>=") & set(caught.value.message)
 
 
+async def test_a_handshake_that_ends_without_a_word_is_said_to_be_broken_off() -> None:
+    """The ``None`` that asyncio knows of it helps nobody."""
+    async with Emulator(tls=True) as exchange, trusting(exchange) as session:
+        exchange.fail_next(BrokenHandshake(), times=None)
+        with pytest.raises(
+            TransportError, match=r"no whole answer came: Cannot connect.* \[broken off\] \(POST"
+        ) as caught:
+            await SolStaking(exchange.credentials, session).purchase("1")
+
+    assert caught.value.transient
+
+
 class TestHeld:
     """Answers that wait, so that connections are busy."""
 
