@@ -719,7 +719,8 @@ def _told_by(error: aiohttp.ClientError) -> str:
     except AttributeError:
         # One that a stand-in has made may lack the request that its text speaks of.
         return ""
-    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, ConnectionError):
+    # Some versions of aiohttp leave it out where a certificate is wrong.
+    if isinstance(getattr(error, "os_error", None), ConnectionError):
         # asyncio says no more of a handshake of TLS that ends without a word.
         text = text.replace("[None]", "[broken off]")
     return text
