@@ -314,6 +314,9 @@ class _Link:
 
     async def _ask(self, commands: Sequence[Command], how: str, script: str) -> list[list[int] | Exception]:
         client = self._client
+        if isinstance(client, RedisCluster):
+            # Before it has asked who keeps what, it sends a command anywhere, and closes connections at the answers.
+            await client.initialize()
         if len(commands) == 1 or isinstance(client, RedisCluster):
             # The pipeline of a cluster knows no scripts.
             asked = (getattr(client, how)(script, 1, bucket, *command) for bucket, command in commands)
