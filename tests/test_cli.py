@@ -227,30 +227,25 @@ def test_a_number_is_never_cut(
     assert "amt                      0.01100012" in capsys.readouterr().out
 
 
+def balance_where_cyclopts_does(what: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command where importing cyclopts does something else."""
+    (folder / "cyclopts.py").write_text(what)
+    return subprocess.run(  # noqa: S603
+        [*COMMAND, "balance"], capture_output=True, text=True, check=False, env=environment(PYTHONPATH=str(folder))
+    )
+
+
 def test_ctrl_c_while_the_commands_are_imported_is_quiet(tmp_path: Path) -> None:
     """Whoever changes their mind at once sees no traceback."""
-    (tmp_path / "cyclopts.py").write_text("raise KeyboardInterrupt")
-    ended = subprocess.run(  # noqa: S603
-        [*COMMAND, "balance"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment(PYTHONPATH=str(tmp_path)),
-    )
+    ended = balance_where_cyclopts_does("raise KeyboardInterrupt", tmp_path)
 
     assert (130, "", "") == (ended.returncode, ended.stdout, ended.stderr)
 
 
 def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
     """The script is installed with the package; what it needs is an extra."""
-    (tmp_path / "cyclopts.py").write_text("raise ModuleNotFoundError('No module named cyclopts', name='cyclopts')")
-    ended = subprocess.run(  # noqa: S603
-        [*COMMAND, "balance"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment(PYTHONPATH=str(tmp_path)),
-    )
+    missing = "raise ModuleNotFoundError('No module named cyclopts', name='cyclopts')"
+    ended = balance_where_cyclopts_does(missing, tmp_path)
 
     assert 2 == ended.returncode
     assert "okx-sol-async[cli]" in ended.stderr
