@@ -1,16 +1,6 @@
 """The asyncio SDK for OKX's SOL staking API."""
 
-from okx_sol_async.bucket import TokenBucket
-from okx_sol_async.endpoints import (
-    ACCOUNT_CONFIG,
-    APY_HISTORY,
-    BALANCE,
-    PRODUCT_INFO,
-    PURCHASE,
-    PURCHASE_REDEEM_HISTORY,
-    REDEEM,
-    Endpoint,
-)
+from okx_sol_async.endpoint import ACCOUNT_CONFIG, Endpoint
 from okx_sol_async.errors import (
     APIError,
     AuthenticationError,
@@ -26,15 +16,25 @@ from okx_sol_async.errors import (
     TransportError,
     Unavailable,
 )
-from okx_sol_async.limiter import LocalLimiter
 from okx_sol_async.models import AccountConfig, Apy, Balance, Order, OrderStatus, OrderType, ProductInfo
-from okx_sol_async.pushback import PushBack
-from okx_sol_async.ratelimit import Bucket, BucketKey, Lease, Limiter, RateLimit, Scope
+from okx_sol_async.ratelimit.bucket import TokenBucket
+from okx_sol_async.ratelimit.limit import Bucket, BucketKey, Lease, Limiter, RateLimit, Scope
+from okx_sol_async.ratelimit.local import LocalLimiter
+from okx_sol_async.ratelimit.pacing import PushBack
 from okx_sol_async.session import Region, Session
-from okx_sol_async.signing import Credentials, Signer, sign
-from okx_sol_async.staking import SolStaking, apy_history
-from okx_sol_async.telemetry import CallReport, Counters
-from okx_sol_async.users import balances
+from okx_sol_async.signing.credentials import Credentials
+from okx_sol_async.signing.signer import Signer, sign
+from okx_sol_async.staking.bulk import balances
+from okx_sol_async.staking.client import SolStaking, apy_history
+from okx_sol_async.staking.endpoints import (
+    APY_HISTORY,
+    BALANCE,
+    PRODUCT_INFO,
+    PURCHASE,
+    PURCHASE_REDEEM_HISTORY,
+    REDEEM,
+)
+from okx_sol_async.transport.metrics import CallReport, Counters
 from okx_sol_async.version import __version__
 
 __all__ = [

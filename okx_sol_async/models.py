@@ -1,6 +1,6 @@
 """What OKX answers, as attrs classes in Python types.
 
-They know nothing of the wire: how a field is spelt there and which strings it takes is written in `okx_sol_async.wire`.
+They know nothing of the wire: how a field is spelt there and which strings it takes is written in `okx_sol_async.codec.structure`.
 """
 
 import enum

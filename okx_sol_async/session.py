@@ -15,20 +15,20 @@ import aiohttp
 import attrs
 from yarl import URL
 
-from okx_sol_async.call import DEPARTURES, Call, Deadlines, Route, http_is_closed
-from okx_sol_async.closing import Closing
-from okx_sol_async.endpoints import ACCOUNT_CONFIG, SYSTEM_TIME
+from okx_sol_async.endpoint import ACCOUNT_CONFIG, SYSTEM_TIME
 from okx_sol_async.errors import ConfigurationError
-from okx_sol_async.limiter import PROCESS_LIMITER
-from okx_sol_async.signing import Credentials
-from okx_sol_async.telemetry import CallReport, Counters, Onlookers
+from okx_sol_async.ratelimit.local import PROCESS_LIMITER
+from okx_sol_async.signing.credentials import Credentials
+from okx_sol_async.transport.call import DEPARTURES, Call, Deadlines, Route, http_is_closed
+from okx_sol_async.transport.metrics import CallReport, Counters, Onlookers
+from okx_sol_async.transport.resource import Closing
 from okx_sol_async.version import __version__
 
 if TYPE_CHECKING:
     from aiohttp import ClientHandlerType, ClientMiddlewareType, ClientRequest, ClientResponse
 
-    from okx_sol_async.endpoints import Endpoint
-    from okx_sol_async.ratelimit import Bucket, Limiter
+    from okx_sol_async.endpoint import Endpoint
+    from okx_sol_async.ratelimit.limit import Bucket, Limiter
 
 R = TypeVar("R")
 
@@ -253,7 +253,7 @@ class Session(Closing):
         """Call an endpoint and return its result.
 
         Args:
-            endpoint: which one, such as `okx_sol_async.endpoints.BALANCE`.
+            endpoint: which one, such as `okx_sol_async.staking.endpoints.BALANCE`.
             credentials: whose; `None` for a public endpoint.
             parameters: OKX's request parameters, by their names there: the query of a GET, the JSON body of a POST.
 

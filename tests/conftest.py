@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, settings
 
 from okx_sol_async import Session
 from okx_sol_async.emulator import Emulator
-from tests.valkey import Valkey, valkey
-from tests.virtual_time import VirtualSocketLoop
+from tests.support.valkey import Valkey, valkey
+from tests.support.virtual_time import VirtualSocketLoop
 
 # How long an example takes is the machine's affair.
 settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCheck.too_slow])

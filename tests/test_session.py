@@ -37,11 +37,11 @@ from okx_sol_async import (
     TransportError,
     apy_history,
 )
-from okx_sol_async.call import REFUSALS
-from okx_sol_async.clock import ServerClock
 from okx_sol_async.emulator import Emulator
-from tests.serving import serving
-from tests.virtual_time import now
+from okx_sol_async.transport.call import REFUSALS
+from okx_sol_async.transport.clock import ServerClock
+from tests.support.serving import serving
+from tests.support.virtual_time import now
 
 pytestmark = pytest.mark.virtual_clock
 

@@ -12,7 +12,7 @@ from okx_sol_async.cli.forms import plain
 from okx_sol_async.cli.options import Csv, Json, WholeNumber, only_one
 from okx_sol_async.cli.output import CsvPrinter, new_console, print_json, width_of, write
 from okx_sol_async.models import Apy
-from okx_sol_async.staking import apy_history
+from okx_sol_async.staking.client import apy_history
 
 #: Rows of the plot.
 _HEIGHT: Final = 15

@@ -12,9 +12,9 @@ from cyclopts import Parameter
 
 from okx_sol_async.errors import ConfigurationError
 from okx_sol_async.session import Region, Session
-from okx_sol_async.signing import Credentials
-from okx_sol_async.staking import SolStaking
-from okx_sol_async.telemetry import CallReport
+from okx_sol_async.signing.credentials import Credentials
+from okx_sol_async.staking.client import SolStaking
+from okx_sol_async.transport.metrics import CallReport
 
 if TYPE_CHECKING:
     from okx_sol_async.emulator import Emulator

@@ -10,12 +10,12 @@ from typing import Annotated, Final
 import attrs
 from cyclopts import Parameter
 
-from okx_sol_async.arguments import PAGE
 from okx_sol_async.cli.exchange import Exchange
 from okx_sol_async.cli.forms import bare_minute, minute, number, plain, time_of
 from okx_sol_async.cli.options import Csv, Json, WholeNumber, only_one
 from okx_sol_async.cli.output import Column, CsvPrinter, print_json, print_table, write
 from okx_sol_async.models import Order, OrderStatus, OrderType
+from okx_sol_async.staking.arguments import PAGE
 
 #: What the eye shall find. Both are readable on black and on white.
 _STYLES: Final = {str(OrderStatus.PENDING): "magenta", str(OrderStatus.FAILED): "bold red"}

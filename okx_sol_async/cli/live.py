@@ -22,7 +22,7 @@ from okx_sol_async.cli.output import fields_table
 from okx_sol_async.cli.words import summary_of
 from okx_sol_async.errors import OKXError
 from okx_sol_async.models import Balance
-from okx_sol_async.telemetry import CallReport
+from okx_sol_async.transport.metrics import CallReport
 
 #: Seconds after which the picture is drawn again though nothing has changed: the terminal may have.
 _REDRAWN: Final = 1.0

@@ -13,7 +13,6 @@ from typing import Annotated, Final, TypeAlias
 
 from cyclopts import Parameter
 
-from okx_sol_async.arguments import checked_amount
 from okx_sol_async.cli.endings import EXIT_CODES, INTERRUPTED, NOTHING_DONE, fail, say
 from okx_sol_async.cli.exchange import Connection, Exchange
 from okx_sol_async.cli.forms import minute, number, percent, plain
@@ -22,7 +21,8 @@ from okx_sol_async.cli.output import print_json, write
 from okx_sol_async.cli.words import summary_of
 from okx_sol_async.errors import ConfigurationError, OKXError, OutcomeUnknown
 from okx_sol_async.models import Order, OrderType, ProductInfo
-from okx_sol_async.staking import SolStaking
+from okx_sol_async.staking.arguments import checked_amount
+from okx_sol_async.staking.client import SolStaking
 
 Yes: TypeAlias = Annotated[bool, Parameter(name=("--yes", "-y"), negative=(), show_default=False)]
 

@@ -27,7 +27,7 @@ from okx_sol_async.emulator.users import DEFAULT_BALANCE, DEFAULT_SOL, EmulatedU
 from okx_sol_async.emulator.windows import WINDOWS, Window
 from okx_sol_async.errors import ConfigurationError
 from okx_sol_async.models import Balance
-from okx_sol_async.signing import Credentials
+from okx_sol_async.signing.credentials import Credentials
 
 # Each emulator of a process has keys and users of its own, so no limiter takes those of two for the same.
 _emulator_numbers = itertools.count(1)

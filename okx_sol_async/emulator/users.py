@@ -18,7 +18,7 @@ from okx_sol_async.emulator.ledger import FastQuota, Ledger
 from okx_sol_async.emulator.orders import EmulatedOrder
 from okx_sol_async.errors import ConfigurationError
 from okx_sol_async.models import Balance
-from okx_sol_async.signing import Credentials
+from okx_sol_async.signing.credentials import Credentials
 
 if TYPE_CHECKING:
     from okx_sol_async.emulator.product import Product

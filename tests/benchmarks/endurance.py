@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from okx_sol_async import BALANCE, Credentials, LocalLimiter, OKXError, RateLimit, Scope, Session, retries
+from okx_sol_async import BALANCE, Credentials, LocalLimiter, OKXError, RateLimit, Scope, Session
+from okx_sol_async.transport import resend as retries
 from tests.benchmarks.report import Figure, Line, Note
-from tests.serving import http_answer, request_of, serving_raw
+from tests.support.serving import http_answer, request_of, serving_raw
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

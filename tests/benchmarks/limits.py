@@ -33,7 +33,7 @@ from tests.benchmarks.simulation import (
     saturate,
     sending_times,
 )
-from tests.virtual_time import run as run_virtual
+from tests.support.virtual_time import run as run_virtual
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator

@@ -21,13 +21,13 @@ import redis
 from okx_sol_async.emulator import Emulator
 from tests.benchmarks.machine import LIMITERS, REQUESTS, Place, Run, saturate, serve_many
 from tests.benchmarks.report import Figure, Line, Note
-from tests.valkey import valkey
+from tests.support.valkey import valkey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import Self
 
-    from tests.valkey import Valkey
+    from tests.support.valkey import Valkey
 
 PROCESSES: Final = 4
 TASKS: Final = 20

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 import aiohttp
 
 from okx_sol_async import BALANCE, BucketKey, Credentials, LocalLimiter, Session, Signer
-from okx_sol_async.wire import read_answer
+from okx_sol_async.codec.structure import read_answer
 from tests.benchmarks.plain import PATH, balance_by_hand, make_credentials, sign_by_hand
 from tests.benchmarks.report import Note
 from tests.benchmarks.server import BODY, light_server

@@ -20,7 +20,7 @@ import attrs
 from okx_sol_async import PushBack, TokenBucket
 from tests.benchmarks.report import Figure, Line, Note, table
 from tests.benchmarks.simulation import CALLERS, LIMIT, REQUESTS, SERVERS, Judged, Way, judge
-from tests.virtual_time import run as run_virtual
+from tests.support.virtual_time import run as run_virtual
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -24,12 +24,12 @@ from typing import TYPE_CHECKING, Self
 import attrs
 
 from okx_sol_async import BALANCE, BucketKey, LocalLimiter, Session, SolStaking
-from okx_sol_async.call import Deadlines
+from okx_sol_async.transport.call import Deadlines
 from tests.benchmarks.plain import make_credentials
 from tests.benchmarks.report import Figure, Line, Note
 from tests.benchmarks.server import light_server
-from tests.virtual_time import VirtualLoop
-from tests.virtual_time import run as run_on_virtual_clock
+from tests.support.virtual_time import VirtualLoop
+from tests.support.virtual_time import run as run_on_virtual_clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

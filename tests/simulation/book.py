@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from okx_sol_async import CallReport, Credentials, Session
-    from okx_sol_async.bucket import TokenBucket
     from okx_sol_async.emulator import EmulatedUser
     from okx_sol_async.emulator.answers import Answer
     from okx_sol_async.emulator.arrivals import Arrival
     from okx_sol_async.emulator.faults import Fault
-    from okx_sol_async.ratelimit import BucketKey
+    from okx_sol_async.ratelimit.bucket import TokenBucket
+    from okx_sol_async.ratelimit.limit import BucketKey
 
 #: The call that the code at work belongs to.
 current: Final[contextvars.ContextVar[Entry | None]] = contextvars.ContextVar("current", default=None)

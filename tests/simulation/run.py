@@ -12,7 +12,7 @@ import attrs
 
 from tests.simulation.book import Broken
 from tests.simulation.life import DAY, Habits, world_of
-from tests.virtual_time import VirtualLoop
+from tests.support.virtual_time import VirtualLoop
 
 
 @attrs.frozen

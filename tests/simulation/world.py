@@ -19,18 +19,19 @@ import aiohttp
 import aiohttp.connector
 import attrs
 
-import okx_sol_async.bucket
-import okx_sol_async.call
 import okx_sol_async.emulator.server
+import okx_sol_async.ratelimit.bucket
 import okx_sol_async.session
-import okx_sol_async.signing
+import okx_sol_async.signing.signer
+import okx_sol_async.transport.call
 from okx_sol_async import Balance, Credentials, LocalLimiter, OKXError, RateLimit, Scope, Session, SolStaking
-from okx_sol_async.clock import ServerClock
 from okx_sol_async.emulator import Emulator
 from okx_sol_async.emulator.connections import Connection
-from okx_sol_async.endpoints import ACCOUNT_CONFIG, BALANCE, SYSTEM_TIME, Endpoint
+from okx_sol_async.endpoint import ACCOUNT_CONFIG, SYSTEM_TIME, Endpoint
 from okx_sol_async.session import CONNECTIONS, USER_AGENT
-from okx_sol_async.signing import timestamp_of
+from okx_sol_async.signing.signer import timestamp_of
+from okx_sol_async.staking.endpoints import BALANCE
+from okx_sol_async.transport.clock import ServerClock
 from tests.simulation import laws
 from tests.simulation.book import TAG, Book, Entry, LogReader, current
 from tests.simulation.network import Network, SimulatedConnector, SimulatedPort, Weather, Wire
@@ -38,8 +39,8 @@ from tests.simulation.network import Network, SimulatedConnector, SimulatedPort,
 if TYPE_CHECKING:
     from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 
-    from okx_sol_async.bucket import TokenBucket
     from okx_sol_async.emulator import EmulatedUser
+    from okx_sol_async.ratelimit.bucket import TokenBucket
 
 #: The world begins at midnight UTC of 1 January 2026.
 EPOCH: Final = 1_767_225_600.0
@@ -421,11 +422,11 @@ class World:
             for target, name, new in (
                 (okx_sol_async.session, "_new_http", new_http),
                 (okx_sol_async.session, "PROCESS_LIMITER", self.process_limiter),
-                (okx_sol_async.bucket, "_Lease", _watched_lease(self.book)),
-                (okx_sol_async.call.Call, "_ask_time", _ask_time),
+                (okx_sol_async.ratelimit.bucket, "_Lease", _watched_lease(self.book)),
+                (okx_sol_async.transport.call.Call, "_ask_time", _ask_time),
                 (okx_sol_async.emulator.server, "Port", port),
                 # The suite's guard learns each signature at its leisure; the book searches for them itself.
-                (okx_sol_async.signing, "sign", inspect.unwrap(okx_sol_async.signing.sign)),
+                (okx_sol_async.signing.signer, "sign", inspect.unwrap(okx_sol_async.signing.signer.sign)),
                 # A connection that was idle for too long is not used again, by this clock.
                 (aiohttp.connector, "monotonic", self.loop.time),
             ):
@@ -479,7 +480,7 @@ class World:
 def _watched_lease(book: Book) -> type:
     """Return the leases of this world, which tell the book what becomes of them."""
 
-    class WatchedLease(okx_sol_async.bucket._Lease):
+    class WatchedLease(okx_sol_async.ratelimit.bucket._Lease):
         __slots__ = ("_granted",)
 
         def __init__(self, bucket: Any, loop: Any, number: int, since: float) -> None:
@@ -501,7 +502,7 @@ def _watched_lease(book: Book) -> type:
     return WatchedLease
 
 
-_real_ask_time: Final = okx_sol_async.call.Call._ask_time
+_real_ask_time: Final = okx_sol_async.transport.call.Call._ask_time
 
 
 async def _ask_time(call: Any) -> None:

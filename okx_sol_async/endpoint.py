@@ -1,0 +1,83 @@
+"""What an endpoint is, and the two that every session needs: whose key it is, and OKX's time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Final, Generic, TypeVar
+
+import attrs
+
+from okx_sol_async.codec.structure import read_rows
+from okx_sol_async.errors import DecodeError
+from okx_sol_async.models import AccountConfig, SystemTime
+from okx_sol_async.ratelimit.limit import RateLimit, Scope
+
+R = TypeVar("R")
+
+
+@attrs.frozen
+class Endpoint(Generic[R]):
+    """One of OKX's endpoints, whose answer is an ``R``."""
+
+    #: ``"GET"`` or ``"POST"``.
+    method: str
+    #: The path, from ``/api/v5`` on.
+    path: str
+    #: How often it may be called, and who is counted.
+    limit: RateLimit
+    #: Turns ``data``, as it comes out of the JSON, into the result; raises `DecodeError` and nothing else.
+    decode: Callable[[object], R]
+    #: Whether it needs a key (`True`) or is public.
+    signed: bool = True
+    #: Whether sending it twice does no more than sending it once. What is not is a write: it is sent again only when OKX
+    #: has certainly refused it, and may end in `OutcomeUnknown`.
+    safe_to_resend: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+    def content(self, parameters: Mapping[str, str] | None) -> bytes | None:
+        """Return what is sent as the body: the parameters of a POST as a JSON object, else `None`."""
+        if self.method == "GET":
+            return None
+        return json.dumps(dict(parameters or {}), separators=(",", ":")).encode()
+
+
+def _read_account_config(data: object) -> AccountConfig:
+    rows = read_rows(data, AccountConfig)
+    if len(rows) != 1 or not rows[0].uid:
+        message = (
+            f"$.data must hold one row with a uid, not {len(rows)} rows" if len(rows) != 1 else "$.data[0].uid is empty"
+        )
+        raise DecodeError(message)
+    return rows[0]
+
+
+def _read_system_time(data: object) -> SystemTime:
+    rows = read_rows(data, SystemTime)
+    if len(rows) != 1:
+        message = f"$.data must hold one row, not {len(rows)}"
+        raise DecodeError(message)
+    return rows[0]
+
+
+#: Whose key it is: a read, 5 times in two seconds per user.
+#: `OKX: Get account configuration
+#: <https://www.okx.com/docs-v5/en/#trading-account-rest-api-get-account-configuration>`_
+ACCOUNT_CONFIG: Final[Endpoint[AccountConfig]] = Endpoint(
+    method="GET",
+    path="/api/v5/account/config",
+    limit=RateLimit(5, 2.0, Scope.USER),
+    decode=_read_account_config,
+)
+
+#: OKX's clock: public, 10 times in two seconds per IP address.
+#: `OKX: Get system time <https://www.okx.com/docs-v5/en/#public-data-rest-api-get-system-time>`_
+SYSTEM_TIME: Final[Endpoint[SystemTime]] = Endpoint(
+    method="GET",
+    path="/api/v5/public/time",
+    limit=RateLimit(10, 2.0, Scope.IP),
+    decode=_read_system_time,
+    signed=False,
+)

@@ -1,0 +1,1 @@
+"""OKX's limits, and what keeps them."""

@@ -1,0 +1,1 @@
+"""One limit over many processes, through Redis or Valkey."""

@@ -1,0 +1,1 @@
+"""Keys, and the signature of a request."""

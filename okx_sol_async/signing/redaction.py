@@ -1,0 +1,50 @@
+"""What hides secrets: in texts, and in headers that somebody may print."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from itertools import groupby
+from operator import itemgetter
+from typing import Final
+
+#: Parts of a secret of at least this many characters are hidden too.
+PART: Final = 8
+
+
+class SecretHeader(str):
+    """A header's value that is sent as it is and shows as ``'***'`` in the repr of whatever holds it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+def redact(text: str, api_key: str, secret_key: str, passphrase: str, signature: str) -> str:
+    """Return ``text`` without secrets, as `Credentials.redact` describes."""
+    for value, shown in ((secret_key, "***"), (passphrase, "***"), (api_key, tail(api_key))):
+        if len(value) >= 4:
+            text = text.replace(value, shown).replace(json.dumps(value)[1:-1], shown)
+    return _without_parts(text, (secret_key, passphrase, json.dumps(passphrase)[1:-1], signature))
+
+
+def _without_parts(text: str, secrets: Iterable[str]) -> str:
+    """Return ``text`` with ``***`` for whatever it shares with a secret, if that is long enough to matter."""
+    parts = {secret[start : start + PART] for secret in secrets for start in range(len(secret) - PART + 1)}
+    found = [part for part in parts if part in text]
+    if not found:
+        return text
+    hidden = bytearray(len(text))
+    for part in found:
+        start = text.find(part)
+        while start >= 0:
+            hidden[start : start + PART] = b"\1" * PART
+            start = text.find(part, start + 1)
+    runs = groupby(zip(text, hidden, strict=True), key=itemgetter(1))
+    return "".join("***" if is_hidden else "".join(c for c, _ in run) for is_hidden, run in runs)
+
+
+def tail(api_key: str) -> str:
+    """Return the last four characters of a key, which is as much of it as is shown."""
+    return f"…{api_key[-4:]}" if len(api_key) > 4 else "…"

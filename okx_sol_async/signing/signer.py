@@ -1,0 +1,130 @@
+"""The signature of a request, and the aiohttp client middleware that adds it.
+
+`OKX: Authentication <https://www.okx.com/docs-v5/en/#overview-rest-authentication>`_
+"""
+
+from __future__ import annotations
+
+import hmac
+import time
+from binascii import b2a_base64
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import attrs
+from multidict import istr
+from yarl import URL
+
+from okx_sol_async.errors import ConfigurationError
+from okx_sol_async.signing.credentials import Credentials
+from okx_sol_async.signing.redaction import SecretHeader
+
+if TYPE_CHECKING:
+    from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
+
+# aiohttp's own kind of header name: it is folded to lower case once.
+_KEY: Final = istr("OK-ACCESS-KEY")
+#: The header that holds the signature.
+SIGN: Final = istr("OK-ACCESS-SIGN")
+_TIMESTAMP: Final = istr("OK-ACCESS-TIMESTAMP")
+_PASSPHRASE: Final = istr("OK-ACCESS-PASSPHRASE")
+_SIMULATED: Final = istr("x-simulated-trading")
+
+
+def sign(timestamp: str, method: str, request_path: str, body: str | bytes, secret: str) -> str:
+    """Return the value of ``OK-ACCESS-SIGN``: the Base64 of an HMAC-SHA256.
+
+    Args:
+        timestamp: UTC with milliseconds, ``2020-12-08T09:08:57.715Z``, as sent in ``OK-ACCESS-TIMESTAMP``.
+        method: ``GET`` or ``POST``.
+        request_path: path and query as they leave, ``/api/v5/account/balance?ccy=BTC``.
+        body: what is sent; empty for a GET. A `str` counts as UTF-8.
+        secret: the secret of the key.
+
+    """
+    content = body.encode() if isinstance(body, str) else body
+    prehash = f"{timestamp}{method.upper()}{request_path}".encode() + content
+    return b2a_base64(hmac.new(secret.encode(), prehash, "sha256").digest(), newline=False).decode()
+
+
+def _origin(url: str | URL) -> URL:
+    return url.origin() if isinstance(url, URL) else URL(url).origin()
+
+
+def timestamp_of(seconds: float) -> str:
+    """Return seconds since 1970 (UTC) as OKX writes them: ``2020-12-08T09:08:57.715Z``."""
+    return f"{datetime.fromtimestamp(seconds, UTC).isoformat(timespec='milliseconds')[:-6]}Z"
+
+
+@attrs.frozen(eq=False)
+class Signer:
+    """An aiohttp client middleware that signs each request for OKX, and only for one origin.
+
+    It signs the path, the query and the body that leave, at the moment they leave, so put it last of the middlewares::
+
+        signer = Signer(credentials, "https://openapi.okx.com")
+        async with aiohttp.ClientSession(middlewares=(signer,)) as http:
+            async with http.get("https://openapi.okx.com/api/v5/account/config", allow_redirects=False) as response:
+                ...
+
+    Args:
+        credentials: whose key signs.
+        origin: scheme, host and port that may be signed for, such as ``"https://openapi.okx.com"``.
+        demo: sign for demo trading (``x-simulated-trading: 1``).
+        now: returns seconds since 1970 (UTC), OKX's as near as can be.
+
+    A request to any other origin raises `ConfigurationError`, and nothing is sent.
+
+    `OKX: Making Requests <https://www.okx.com/docs-v5/en/#overview-rest-authentication-making-requests>`_
+    """
+
+    credentials: Credentials
+    origin: URL = attrs.field(converter=_origin)
+    demo: bool = attrs.field(default=False, kw_only=True)
+    now: Callable[[], float] = attrs.field(default=time.time, kw_only=True, repr=False)
+
+    async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        """Sign ``request`` and pass it on."""
+        body = request.body
+        content = body if isinstance(body, bytes) else await body.as_bytes()
+        sign_request(request, content, self.credentials, self.origin, self.now(), demo=self.demo)
+        return await handler(request)
+
+
+def sign_request(
+    request: ClientRequest,
+    content: bytes,
+    credentials: Credentials,
+    origin: URL,
+    now: float,
+    *,
+    demo: bool,
+) -> None:
+    """Put the headers on ``request``, which has ``content`` as its body.
+
+    Args:
+        request: what is about to be sent.
+        content: its body.
+        credentials: whose key signs.
+        origin: where it may go.
+        now: seconds since 1970 (UTC), OKX's as near as can be.
+        demo: whether it is for demo trading.
+
+    Raises:
+        ConfigurationError: the request is for another origin.
+
+    """
+    found = request.url.origin()
+    if found != origin:
+        message = f"refused to sign a request for {found}: this signer is for {origin} only"
+        raise ConfigurationError(message, hint="Check base_url, and that nothing follows redirects.")
+    timestamp = timestamp_of(now)
+    signature = SecretHeader(sign(timestamp, request.method, request.url.raw_path_qs, content, credentials.secret_key))
+    headers = request.headers
+    headers[_KEY] = SecretHeader(credentials.api_key)
+    headers[SIGN] = signature
+    headers[_TIMESTAMP] = timestamp
+    headers[_PASSPHRASE] = SecretHeader(credentials.passphrase)
+    if demo:
+        headers[_SIMULATED] = "1"

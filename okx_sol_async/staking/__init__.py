@@ -1,0 +1,1 @@
+"""SOL staking: one method for each endpoint."""

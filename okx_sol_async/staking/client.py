@@ -1,0 +1,374 @@
+"""SOL staking as one user sees it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import partial
+from typing import Final
+
+from okx_sol_async.errors import ConfigurationError, OKXError, OutcomeUnknown
+from okx_sol_async.models import Apy, Balance, Order, OrderStatus, OrderType, ProductInfo
+from okx_sol_async.session import Session
+from okx_sol_async.signing.credentials import Credentials
+from okx_sol_async.staking.arguments import (
+    DAYS,
+    PAGE,
+    checked_amount,
+    checked_word,
+    milliseconds,
+    page_bound,
+    seconds,
+    whole_number,
+)
+from okx_sol_async.staking.endpoints import (
+    APY_HISTORY,
+    BALANCE,
+    PRODUCT_INFO,
+    PURCHASE,
+    PURCHASE_REDEEM_HISTORY,
+    REDEEM,
+)
+from okx_sol_async.staking.pagination import read_history
+from okx_sol_async.staking.polling import watch_balance
+from okx_sol_async.staking.reconciliation import JOURNAL, Outcome, Write, WriteOwner, look_up
+from okx_sol_async.transport.resource import Closing
+
+#: The endpoint of each kind of write.
+_WRITES: Final = {OrderType.PURCHASE: PURCHASE, OrderType.REDEEM: REDEEM}
+
+
+class SolStaking(Closing):
+    """OKX's SOL staking for one user.
+
+    Args:
+        credentials: the user's key.
+        session: the session to call through; a service gives all its users the same one. `None`: one is made with
+            its defaults, and closed with this object.
+
+    Use it as an async context manager, or call `aclose` at the end.
+
+    Raises:
+        ConfigurationError: ``credentials`` are none.
+
+    """
+
+    __slots__ = ("__weakref__", "_credentials", "_owns_session", "_session")
+
+    def __init__(self, credentials: Credentials, session: Session | None = None) -> None:
+        if not isinstance(credentials, Credentials):
+            message = f"credentials must be Credentials, not {type(credentials).__name__}"
+            raise ConfigurationError(message, hint="Make them with Credentials(...) or Credentials.from_env().")
+        self._credentials = credentials
+        self._owns_session = session is None
+        self._session = Session() if session is None else session
+
+    @classmethod
+    def from_env(cls) -> SolStaking:
+        """Make one, with a session of its own, from the environment.
+
+        It reads what `Credentials.from_env` and `Session.from_env` read: ``OKX_API_KEY``, ``OKX_SECRET_KEY``,
+        ``OKX_PASSPHRASE``, ``OKX_USER_ID``, ``OKX_REGION``, ``OKX_BASE_URL`` and ``OKX_DEMO``.
+
+        Raises:
+            ConfigurationError: a variable is missing or has a value that it cannot have; the message names it.
+
+        """
+        credentials = Credentials.from_env()
+        staking = cls(credentials, Session.from_env())
+        staking._owns_session = True
+        return staking
+
+    def __repr__(self) -> str:
+        return f"<SolStaking {self._credentials!r} on {self._session!r}>"
+
+    async def aclose(self) -> None:
+        """Close the session if it was made here. Closing again does nothing."""
+        if self._owns_session:
+            await self._session.aclose()
+
+    async def identify(self) -> str:
+        """Look up the User ID, and let this key share the limits of its user's other keys.
+
+        Returns:
+            the User ID, which is the ``user_id`` of this object's calls from now on.
+
+        Raises:
+            OKXError: as `balance` does.
+
+        See `Session.identify`.
+
+        """
+        self._credentials = await self._session.identify(self._credentials)
+        return str(self._credentials.user_id)
+
+    async def balance(self) -> Balance:
+        """Return the OKSOL that the account holds, and its interest.
+
+        The amounts are in OKSOL, exact. An account that never staked has a balance of zero.
+
+        Raises:
+            ConfigurationError: the session is closed or another event loop's; nothing was sent.
+            Timeout: no whole answer within ``timeout``, or no turn within ``max_wait``.
+            TransportError: no whole answer came.
+            DecodeError: an answer came and is not OKX's.
+            APIError: OKX refused: `AuthenticationError`, `PermissionDenied`, `ClockSkew`, `RateLimited`,
+                `Unavailable` or `Rejected`.
+
+        `OKX: GET / Balance <https://www.okx.com/docs-v5/en/#financial-product-sol-staking-get-balance>`_
+        (Read permission, 6 requests a second per user).
+        """
+        return await self._session.call(BALANCE, self._credentials)
+
+    async def product_info(self) -> ProductInfo:
+        """Return the terms of SOL staking: the rate, the least purchase, and what can be redeemed fast.
+
+        The amounts are in SOL and OKSOL. The rate is a fraction: ``Decimal("0.0557")`` is 5.57 %.
+
+        Raises:
+            OKXError: as `balance` does.
+
+        `OKX: GET / Product info <https://www.okx.com/docs-v5/en/#financial-product-sol-staking-get-product-info>`_
+        (Read permission, 3 requests a second per user).
+        """
+        return await self._session.call(PRODUCT_INFO, self._credentials)
+
+    async def purchase(self, amt: Decimal | str) -> None:
+        """Stake SOL from the funding account, which becomes OKSOL.
+
+        It is sent once. Only what OKX has certainly refused for its limit or for the clock is sent again.
+        When it returns, OKX has taken the order; `purchase_redeem_history` tells what becomes of it.
+        A purchase that is cancelled (`asyncio.CancelledError`) may have happened or not: look into the history.
+
+        Args:
+            amt: how much, in SOL: a `Decimal`, or a string such as ``"1.5"``, above 0 and with at most nine decimals.
+                A float is not exact, and an ``int`` may be meant in lamports, so neither is taken.
+
+        Raises:
+            ConfigurationError: ``amt`` is not such an amount, or as `balance` does; nothing was sent.
+            OutcomeUnknown: it was sent, and no answer says whether it happened: ``await error.resolve()``.
+            APIError: OKX refused, and nothing happened: `Rejected` for an amount below the minimum, which the message
+                names, or above what there is; or as `balance` does.
+            Timeout: no turn within ``max_wait``, or no connection; nothing was sent.
+            TransportError: no connection; nothing was sent.
+
+        `OKX: POST / Purchase <https://www.okx.com/docs-v5/en/#financial-product-sol-staking-post-purchase>`_
+        (Trade permission, 2 requests a second per user; not in demo trading).
+        """
+        await self._write(OrderType.PURCHASE, amt)
+
+    async def redeem(self, amt: Decimal | str) -> None:
+        """Turn OKSOL of the funding account back into SOL.
+
+        It is sent once. Only what OKX has certainly refused for its limit or for the clock is sent again.
+        When it returns, OKX has taken the order, which takes some days (`ProductInfo.redempt_days`);
+        `purchase_redeem_history` tells what becomes of it.
+        A redemption that is cancelled (`asyncio.CancelledError`) may have happened or not: look into the history.
+
+        Args:
+            amt: how much, in OKSOL, as `purchase` takes it.
+
+        Raises:
+            OKXError: as `purchase` does.
+
+        `OKX: POST / Redeem <https://www.okx.com/docs-v5/en/#financial-product-sol-staking-post-redeem>`_
+        (Trade permission, 2 requests a second per user; not in demo trading).
+        """
+        await self._write(OrderType.REDEEM, amt)
+
+    async def purchase_redeem_history(
+        self,
+        *,
+        type: OrderType | str | None = None,  # noqa: A002 - OKX's name
+        status: OrderStatus | str | None = None,
+        after: datetime | int | str | None = None,
+        before: datetime | int | str | None = None,
+        limit: int | None = None,
+    ) -> tuple[Order, ...]:
+        """Return one page of the purchases and redemptions, the newest first. `history` gives all of them.
+
+        The amounts are in SOL for purchases and in OKSOL for redemptions; the times are aware datetimes in UTC, with
+        milliseconds, or `None`.
+
+        Args:
+            type: ``"purchase"`` or ``"redeem"``; `None` for both.
+            status: ``"pending"``, ``"success"`` or ``"failed"``; `None` for any. OKX may refuse other ones.
+            after: only orders that were requested earlier than this time: an aware datetime, or milliseconds since
+                1970 as OKX has them. OKX calls it so because they come after it on the page.
+            before: only orders that were requested later than this time.
+            limit: the most orders of the page, up to 100; `None` for 100.
+
+        Raises:
+            ConfigurationError: an argument is not as said above; or as `balance` does.
+            OKXError: as `balance` does.
+
+        `OKX: GET / Purchase&Redeem history
+        <https://www.okx.com/docs-v5/en/#financial-product-sol-staking-get-purchase-redeem-history>`_
+        (Read permission, 6 requests a second per user).
+        """
+        return await self._page(
+            _filters(type, status),
+            after=None if after is None else page_bound("after", after, rounded_up=True),
+            before=None if before is None else page_bound("before", before, rounded_up=False),
+            limit=None if limit is None else whole_number("limit", limit, PAGE),
+        )
+
+    def history(
+        self,
+        *,
+        type: OrderType | str | None = None,  # noqa: A002 - OKX's name
+        status: OrderStatus | str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int | None = None,
+    ) -> AsyncGenerator[Order, None]:
+        """Give all purchases and redemptions, one by one, the newest first: ``async for order in staking.history()``.
+
+        It asks for page after page, and gives each order once, also where orders share a millisecond, and while new
+        ones come in; those that are newer than the first page are not given. An empty page, or one that brings
+        nothing new, is the end.
+
+        Args:
+            type: as `purchase_redeem_history` takes it.
+            status: as `purchase_redeem_history` takes it.
+            since: only orders that were requested at this time or later, as an aware datetime; `None` for all.
+            until: only orders that were requested earlier than this time, as an aware datetime; `None` for all.
+            limit: the most orders to give, from 1 on; `None` for all.
+
+        Raises:
+            ConfigurationError: an argument is not as said above, raised at once; or as `balance` does.
+            DecodeError: a hundred orders or more share one millisecond, so that pages cannot tell all of them; or OKX
+                does not give the newest first; or as `balance` does.
+            OKXError: as `balance` does.
+
+        `OKX: GET / Purchase&Redeem history
+        <https://www.okx.com/docs-v5/en/#financial-product-sol-staking-get-purchase-redeem-history>`_
+        (Read permission, 6 requests a second per user).
+        """
+        filters = _filters(type, status)
+        return read_history(
+            lambda after, size: self._page(filters, after=after, limit=size),
+            since=None if since is None else milliseconds("since", since, rounded_up=True),
+            until=None if until is None else milliseconds("until", until, rounded_up=True),
+            limit=None if limit is None else whole_number("limit", limit),
+        )
+
+    async def apy_history(self, days: int) -> tuple[Apy, ...]:
+        """Return the APY of each of the last days, the newest first; the same as `okx_sol_async.apy_history`.
+
+        The rates are fractions: ``Decimal("0.1128")`` is 11.28 %. The times are in UTC.
+
+        Args:
+            days: how many, from 1 to 365.
+
+        Raises:
+            ConfigurationError: ``days`` is not such a number; or as `balance` does.
+            OKXError: as `balance` does.
+
+        `OKX: GET / APY history (Public)
+        <https://www.okx.com/docs-v5/en/#financial-product-sol-staking-get-apy-history-public>`_
+        (public, 6 requests a second per IP address, of all users together).
+        """
+        return await apy_history(days, self._session)
+
+    def watch(self, *, every: float = 60.0, changes_only: bool = True) -> AsyncGenerator[Balance, None]:
+        """Give the balance whenever it has changed: ``async for balance in staking.watch(every=60.0)``.
+
+        The first balance is given at once. It asks each ``every`` seconds, counted from the first time, and asks once
+        where it has missed some, because an answer was late or whoever is watching was busy.
+
+        It spends the limit last: it asks only while nobody waits for a balance of this user and another call could
+        leave at once too, so under a full load it waits.
+
+        What passes does not end it: `Timeout`, `TransportError`, `Unavailable`, `RateLimited`, and any other error
+        that is ``transient``. It asks again after a growing pause of up to half a minute, and says so in the log; each
+        of its calls is reported to ``observe`` as well. All other errors are raised, and end it. It ends without an
+        error when the session is closed.
+
+        Args:
+            every: seconds between two times, above 0.
+            changes_only: `False` gives each balance, changed or not.
+
+        Raises:
+            ConfigurationError: ``every`` is not such a number, raised at once; or as `balance` does.
+            OKXError: as `balance` does, unless it passes.
+
+        See `balance` for the endpoint.
+        """
+        return watch_balance(
+            self._session, self._credentials, seconds("every", every, positive=True), changes_only=bool(changes_only)
+        )
+
+    async def _page(
+        self, filters: dict[str, str], *, after: int | None = None, before: int | None = None, limit: int | None = None
+    ) -> tuple[Order, ...]:
+        bounds = {"after": after, "before": before, "limit": limit}
+        parameters = filters | {name: str(bound) for name, bound in bounds.items() if bound is not None}
+        return await self._session.call(PURCHASE_REDEEM_HISTORY, self._credentials, parameters)
+
+    async def _write(self, kind: OrderType, amt: object) -> None:
+        amount = checked_amount(amt)
+        owner = WriteOwner(self._session.origin, self._session.demo, self._credentials.owner)
+        write = Write(owner, kind, amount, self._signing_now())
+        JOURNAL.begin(write)
+        try:
+            await self._session.call(_WRITES[kind], self._credentials, {"amt": format(amount, "f")})
+        except OutcomeUnknown as error:
+            write.outcome, write.at = Outcome.UNKNOWN, error.sent_at or self._signing_now()
+            error.type, error.amt = kind, amount
+            error.look_up = partial(self._look_up, write)
+            error.hint = "Look it up before you send it again: await error.resolve()."
+            raise
+        except OKXError:
+            JOURNAL.forget(write)
+            raise
+        except BaseException:
+            write.outcome, write.at = Outcome.UNKNOWN, self._signing_now()
+            raise
+        write.at = self._signing_now()
+
+    async def _look_up(self, write: Write, wait: float | None) -> Order | None:
+        async def read(since: datetime, until: datetime) -> list[Order]:
+            return [order async for order in self.history(type=write.type, since=since, until=until)]
+
+        return await look_up(
+            read, write, self._okx_now, None if wait is None else seconds("wait", wait, positive=False)
+        )
+
+    def _signing_now(self) -> datetime:
+        # The time that a write is signed with, so that all writes keep their order: `clock_offset` is learnt from a
+        # Date, to half a second, and may change between two of them.
+        return datetime.fromtimestamp(self._session._route.clock.now(), UTC)  # noqa: SLF001 - of this package
+
+    def _okx_now(self) -> datetime:
+        return datetime.now(UTC) + timedelta(seconds=self._session.clock_offset or 0.0)
+
+
+async def apy_history(days: int, session: Session | None = None) -> tuple[Apy, ...]:
+    """Return the APY of each of the last days, the newest first. It takes no key.
+
+    The rates are fractions: ``Decimal("0.1128")`` is 11.28 %. The times are in UTC.
+
+    Args:
+        days: how many, from 1 to 365.
+        session: the session to ask through. `None`: one is made with its defaults, and closed.
+
+    Raises:
+        ConfigurationError: ``days`` is not such a number; or as `SolStaking.balance` does.
+        OKXError: as `SolStaking.balance` does.
+
+    `OKX: GET / APY history (Public)
+    <https://www.okx.com/docs-v5/en/#financial-product-sol-staking-get-apy-history-public>`_
+    (public, 6 requests a second per IP address).
+    """
+    parameters = {"days": str(whole_number("days", days, DAYS))}
+    if session is not None:
+        return await session.call(APY_HISTORY, None, parameters)
+    async with Session() as own:
+        return await own.call(APY_HISTORY, None, parameters)
+
+
+def _filters(kind: object, status: object) -> dict[str, str]:
+    words = {"type": checked_word("type", kind, OrderType), "status": checked_word("status", status, OrderStatus)}
+    return {name: str(word) for name, word in words.items() if word is not None}

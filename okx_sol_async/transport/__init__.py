@@ -1,0 +1,1 @@
+"""One call over HTTP, from the queue to its outcome."""

@@ -1,0 +1,210 @@
+"""The command line says what the package says, in words of its own."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from okx_sol_async.cli import run
+from okx_sol_async.cli.words import of_the_command_line
+from okx_sol_async.emulator import Emulator
+from okx_sol_async.emulator.faults import Fault, Page, Redirect, Refusal, UnknownName
+from okx_sol_async.errors import CODES
+from okx_sol_async.transport import call
+
+#: What nobody can type into a shell, or has no meaning there.
+OF_PYTHON = re.compile(r"Region\.|\b[a-z_]+=|\(\)|\b(base_url|max_wait|timeout|api_key|secret_key|Decimal|None)\b")
+
+
+@pytest.mark.parametrize("code", [code for code, rule in CODES.items() if rule.hint])
+def test_no_hint_speaks_of_python(code: str) -> None:
+    """Every code's hint is one that somebody can follow in a terminal."""
+    hint = of_the_command_line(CODES[code].hint or "")
+
+    assert not OF_PYTHON.search(hint), hint
+
+
+@pytest.mark.parametrize(
+    ("fault", "hint"),
+    [
+        (
+            Refusal("50119"),
+            (
+                "This host does not know the key. A key works only in the region where its account was registered,"
+                " by --region or OKX_REGION: global (https://openapi.okx.com), us (https://us.okx.com),"
+                " eea (https://eea.okx.com); and a demo key only with --demo (OKX_DEMO=1)."
+            ),
+        ),
+        (Refusal("50101"), "A demo key needs --demo (OKX_DEMO=1), and a live key must go without it."),
+        (Refusal("50038"), "Demo trading has no staking writes; use a live key without --demo (OKX_DEMO=1)."),
+        (Refusal("50108"), "Check OKX_API_KEY and --region (OKX_REGION)."),
+        (
+            Refusal("50113"),
+            "Check OKX_SECRET_KEY: it does not belong to this key, or the passphrase was pasted in its place.",
+        ),
+        (Refusal("50114"), "Check OKX_API_KEY, OKX_SECRET_KEY and OKX_PASSPHRASE."),
+        (Refusal("51727"), "The amount is below the minimum: min_amt of okx-sol product."),
+        (
+            Redirect("https://okx.example"),
+            "Redirects are not followed, because they would carry signatures away: check --base-url (OKX_BASE_URL).",
+        ),
+        (
+            Page(404),
+            (
+                "This is no answer of OKX's API: check --base-url (OKX_BASE_URL),"
+                " and what is between this machine and OKX."
+            ),
+        ),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else repr(value),
+)
+def test_hints_name_options_and_variables(
+    as_user: Emulator, capsys: pytest.CaptureFixture[str], fault: Fault, hint: str
+) -> None:
+    """What to do is said of what can be typed."""
+    as_user.fail_next(fault, times=None)
+
+    assert 0 != run(["balance"])
+
+    assert hint == capsys.readouterr().err.splitlines()[1]
+
+
+@pytest.mark.parametrize(
+    "msg", ["limit must be from 1 to 100", "no base_url: see product_info(), demo=True (timeout), not Decimal('1')"]
+)
+def test_what_okx_says_stays_as_it_is(as_user: Emulator, capsys: pytest.CaptureFixture[str], msg: str) -> None:
+    """It does not speak of our options."""
+    as_user.fail_next(Refusal("51000", msg=msg))
+
+    assert 8 == run(["balance"])
+
+    assert capsys.readouterr().err.startswith(f"okx-sol: {msg} (code 51000")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "wrong"),
+    [
+        ("OKX_API_KEY", "ключ", "has a character that is not ASCII"),
+        ("OKX_SECRET_KEY", "a b", "has a space, a line break or a control character"),
+        ("OKX_PASSPHRASE", "a\nb", "has a space, a line break or a control character"),
+    ],
+)
+def test_a_key_that_was_copied_badly(
+    as_user: Emulator,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    variable: str,
+    value: str,
+    wrong: str,
+) -> None:
+    """It is named as it is set."""
+    monkeypatch.setenv(variable, value)
+
+    assert 2 == run(["balance"])
+
+    assert f"okx-sol: {variable} {wrong}: copy it again from OKX\n" == capsys.readouterr().err
+    assert 0 == as_user.tally().received
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("-", 'Unknown command "-"'),
+        ("balance base_url", "more than the command takes: base_url"),
+        ("history one two", "more than the command takes: one two"),
+        ("history --limit 1.5", "Invalid value for --limit: '1.5' is no whole number"),
+        ("apy --days=0x10", "Invalid value for --days: '0x10' is no whole number"),
+        ("apy --days 2.0", "Invalid value for --days: '2.0' is no whole number"),
+        ("emulator --port 1e3", "Invalid value for --port: '1e3' is no whole number"),
+    ],
+)
+def test_what_was_mistyped_is_not_guessed(
+    as_user: Emulator, capsys: pytest.CaptureFixture[str], arguments: str, told: str
+) -> None:
+    """It is quoted as it was typed, not rounded, and nothing is sent."""
+    assert 2 == run(arguments.split())
+
+    assert capsys.readouterr().err.startswith(f"okx-sol: {told}")
+    assert 0 == as_user.tally().received
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "balance --base-url http://127.0.0.1:9",
+        "balance --base-url http://okx.example",
+        "balance --base-url https://okx.example/path",
+        "history --limit 0",
+        "history --since 1960-01-01",
+        "apy --days 0",
+        "watch --every 0",
+        "purchase one --yes",
+        "purchase 0 --yes",
+        "purchase 0.0000000000001 --yes",
+        "emulator --port -1",
+    ],
+)
+def test_no_message_speaks_of_python(as_user: Emulator, capsys: pytest.CaptureFixture[str], arguments: str) -> None:
+    """Neither does what is said of options."""
+    assert 0 != run(arguments.split())
+
+    told = capsys.readouterr().err
+    assert not OF_PYTHON.search(told), told
+
+
+def test_what_comes_too_late_and_over_no_safe_connection(
+    as_user: Emulator, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no option for more time, so none is spoken of; and the host is one that can be set."""
+    with monkeypatch.context() as hurry:
+        hurry.setattr(call.Deadlines, "begin", lambda deadlines, one, loop, now: loop.call_soon(one.expire))
+        assert 9 == run(["balance"])
+    assert 10 == run(["balance", "--base-url", as_user.url.replace("http:", "https:")])
+    told = capsys.readouterr().err
+
+    assert "okx-sol: no whole answer within 10 s (GET" in told
+    assert "\nTry again.\n" in told
+    assert not OF_PYTHON.search(told), told
+
+
+def test_what_is_logged_speaks_so_too(
+    as_user: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A name that is not found passes, and ends as what it is."""
+    monkeypatch.setenv("OKX_BASE_URL", as_user.named_url)
+    as_user.fail_next(UnknownName(), times=None)
+
+    assert 10 == run(["balance"])
+    assert "Check the network and --base-url (OKX_BASE_URL)." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option", "command"),
+    [
+        ("--json balance", "--json", "balance"),
+        ("--emulator --json balance", "--emulator", "balance"),
+        ("--region eea history", "--region", "history"),
+        ("--base-url=https://eea.okx.com apy", "--base-url", "apy"),
+        ("--json", "--json", "COMMAND"),
+        ("-y purchase 1", "-y", "purchase"),
+    ],
+)
+def test_an_option_before_the_command(
+    as_user: Emulator, capsys: pytest.CaptureFixture[str], arguments: str, option: str, command: str
+) -> None:
+    """It is said where options go, and nothing is sent."""
+    assert 2 == run(arguments.split())
+
+    assert [
+        f"okx-sol: {option} stands before the command",
+        f"Options follow it: okx-sol {command} {option}",
+    ] == capsys.readouterr().err.splitlines()
+    assert 0 == as_user.tally().received
+
+
+@pytest.mark.parametrize("arguments", ["--help", "-h", "--version"])
+def test_help_and_version_stand_alone(capsys: pytest.CaptureFixture[str], arguments: str) -> None:
+    """They are no options of a command."""
+    assert 0 == run([arguments])
+    assert "" == capsys.readouterr().err

@@ -1,0 +1,472 @@
+"""Whatever a server answers, a call ends with a result or an `OKXError`, and needs little memory for it."""
+
+import asyncio
+import contextlib
+import gzip
+import json
+import sys
+import tracemalloc
+import zlib
+from collections.abc import Awaitable, Callable, Iterator
+from decimal import Decimal
+
+import attrs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from okx_sol_async import (
+    ACCOUNT_CONFIG,
+    BALANCE,
+    Credentials,
+    DecodeError,
+    Endpoint,
+    LocalLimiter,
+    OKXError,
+    RateLimit,
+    Scope,
+    Session,
+    Timeout,
+    TransportError,
+)
+from okx_sol_async.codec.structure import ANSWER_LIMIT, read_answer
+from okx_sol_async.endpoint import SYSTEM_TIME
+from tests.support.serving import http_answer, request_of, serving_raw
+from tests.support.virtual_time import VirtualSocketLoop
+
+pytestmark = pytest.mark.virtual_clock
+
+CREDENTIALS = Credentials("8f1c2d3e-0000-4a5b-9c6d-7e8f90a1b2c3", "22582BD0CFF14C41EDBF1AB98506286D", "Test-Pass#1")
+ROW = {"ccy": "OKSOL", "amt": "1", "latestInterestAccrual": "0", "totalInterestAccrual": "0"}
+ANSWER = {"code": "0", "msg": "", "data": [ROW]}
+GOOD = json.dumps(ANSWER).encode()
+FAST = RateLimit(1000, 0.001, Scope.USER)
+READ = attrs.evolve(BALANCE, limit=FAST)
+MEBIBYTE = 1024 * 1024
+#: What one answer may cost in memory. The oldest aiohttp that is allowed decompresses 32 MiB before it stops, twice.
+MEMORY = 80 * MEBIBYTE
+
+
+def decode(body: bytes, endpoint: Endpoint[object] = BALANCE, status: int = 200) -> object:
+    return endpoint.decode(read_answer(status, body))
+
+
+def outcome_of(body: bytes, endpoint: Endpoint[object] = BALANCE, status: int = 200) -> object:
+    """Return the result, or the error of ours, which is short and can be printed."""
+    try:
+        return decode(body, endpoint, status)
+    except OKXError as error:
+        told = error
+    assert str(told).isprintable()
+    assert len(str(told)) < 400
+    return told
+
+
+# The content.
+
+
+STRANGE: list[object] = [None, True, False, 0, -1, 1.5, 10**30, "", "x", "\ud800", "\0", [], [[]], {}, {"amt": "1"}]
+
+
+def replaced(value: object, path: tuple[object, ...], by: object) -> object:
+    if not path:
+        return by
+    if isinstance(value, dict):
+        return {key: replaced(item, path[1:], by) if key == path[0] else item for key, item in value.items()}
+    assert isinstance(value, list)
+    return [replaced(item, path[1:], by) if number == path[0] else item for number, item in enumerate(value)]
+
+
+ROWS = {
+    BALANCE: ROW,
+    ACCOUNT_CONFIG: {"uid": "44705892343619584", "mainUid": "44705892343619584"},
+    SYSTEM_TIME: {"ts": "1597026383085"},
+}
+PLACES = [
+    (endpoint, path)
+    for endpoint, row in ROWS.items()
+    for path in [(), ("code",), ("msg",), ("data",), ("data", 0), *(("data", 0, field) for field in row)]
+]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "path"),
+    PLACES,
+    ids=lambda value: str(value) if isinstance(value, Endpoint) else ".".join(map(str, value)),
+)
+def test_a_wrong_type_at_any_place_is_told_or_harmless(endpoint: Endpoint[object], path: tuple[object, ...]) -> None:
+    """It ends in an `OKXError` that names the place, or what was there did not matter."""
+    answer = {"code": "0", "msg": "", "data": [ROWS[endpoint]]}
+    good = decode(json.dumps(answer).encode(), endpoint)
+    for value in STRANGE:
+        body = json.dumps(replaced(answer, path, value)).encode()
+        found = outcome_of(body, endpoint)
+        if isinstance(found, DecodeError):
+            place = "$" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+            assert found.message.startswith(place)
+        else:
+            assert isinstance(found, OKXError) or type(found) is type(good)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        GOOD.replace(b'"amt": "1"', b'"amt": "1", "amt": "2"'),
+        GOOD.replace(b'"amt": "1"', b'"amt": "1", "am\\u0074": "2"'),
+        GOOD.replace(b'"amt": "1"', b'"amt" :"1", "amt"\n:\t"1"'),
+        GOOD.replace(b'"amt": "1"', b'"amt": "1", "more": {"x": 1, "x": 2}'),
+        GOOD.replace(b'"code"', b'"code": "1", "code"'),
+        GOOD[:-1] + b', "data": []}',
+        b'{"code": "0", "data": ' + b'{"a": 1, "a": 1}' + b"}",
+    ],
+)
+def test_a_key_that_stands_there_twice_is_no_answer(body: bytes) -> None:
+    """Which of the two is meant, nobody knows."""
+    with pytest.raises(DecodeError, match=r"the key '\w+' stands there twice"):
+        decode(body)
+
+
+@pytest.mark.parametrize("msg", ["a: b", '"x":1', "::::", "日本語：", '{"amt":"1"}'])
+def test_colons_in_strings_do_no_harm(msg: str) -> None:
+    """They are not counted as keys."""
+    assert decode(GOOD) == decode(json.dumps({**ANSWER, "msg": msg, "more": {"a": {"b": [1, {"c": 2}]}}}).encode())
+
+
+HEAVY = {
+    "nested": b"[" * MEBIBYTE,
+    "nested within limits": b'{"code":"0","data":' + b"[" * 900 + b"]" * 900 + b"}",
+    "nested objects": b'{"code":"0","data":' + b'{"a":' * 200_000,
+    "empty lists": b'{"code":"0","data":[' + b"[]," * 60_000 + b"[]]}",
+    "empty rows": b'{"code":"0","data":[' + b"{}," * 60_000 + b"{}]}",
+    "one key many times": b'{"code":"0",' + b'"a":1,' * 30_000 + b'"data":[]}',
+    "many keys and one twice": b'{"code":"0",' + b"".join(b'"%d":1,' % n for n in range(20_000)) + b'"0":1,"data":[]}',
+    "digits": b'{"code":"0","data":[],"x":' + b"1" * 1_000_000 + b"}",
+    "digits after the point": b'{"code":"0","data":[],"x":0.' + b"1" * 1_000_000 + b"}",
+    "numbers of many digits": b'{"code":"0","data":[],"x":[' + (b"1" * 3900 + b",") * 260 + b"1]}",
+    "amount of many digits": GOOD.replace(b'"1"', b'"' + b"1" * 10_000 + b'"'),
+    "exponent": GOOD.replace(b'"1"', b"1e999999999"),
+    "code of many digits": b'{"code":' + b"1" * 3999 + b"}",
+    "surrogates": GOOD.replace(b"OKSOL", b"\\ud800" * 100_000),
+    "NUL": GOOD.replace(b"OKSOL", b"\0"),
+    "escaped NUL": GOOD.replace(b"OKSOL", b"\\u0000"),
+    "BOM": b"\xef\xbb\xbf" + GOOD,
+    "UTF-16": GOOD.decode().encode("utf-16"),
+    "UTF-32": GOOD.decode().encode("utf-32"),
+    "Latin-1": GOOD.replace(b"OKSOL", b"\xe4"),
+    "too long": b" " * (ANSWER_LIMIT + 1),
+    "long message": json.dumps({"code": "51000", "msg": "\u202e\x1b" * 100_000}).encode(),
+}
+
+
+@pytest.mark.parametrize("name", HEAVY)
+def test_heavy_content_needs_little_memory(name: str) -> None:
+    """No more than thirty times the longest answer, and it is told in a few words."""
+    tracemalloc.start()
+    try:
+        outcome_of(HEAVY[name])
+    finally:
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+
+    assert peak < 30 * ANSWER_LIMIT
+
+
+def test_long_numbers_are_refused_where_python_has_no_limit() -> None:
+    """Python reads a million digits for minutes, if its own limit is switched off."""
+    before = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    try:
+        with pytest.raises(DecodeError, match="has 1000000 digits"):
+            decode(HEAVY["digits"])
+    finally:
+        sys.set_int_max_str_digits(before)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(STRANGE),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text() | st.sampled_from([*ROW, *ANSWER]), inner),
+    max_leaves=12,
+)
+
+
+@st.composite
+def mutated(draw: st.DrawFn, good: bytes = GOOD) -> bytes:
+    """Return a good answer in which pieces were cut out, doubled, or put in."""
+    body = good
+    for _ in range(draw(st.integers(1, 3))):
+        start, end = sorted(draw(st.tuples(st.integers(0, len(body)), st.integers(0, len(body)))))
+        piece = draw(st.sampled_from([b"", body[start:end] * 2, b'"', b":", b"\\", b"\0", b"0", b"{", b"]", b"\xff"]))
+        body = body[:start] + piece + body[end:] if draw(st.booleans()) else body[:start] + piece + body[start:]
+    return body
+
+
+bodies = st.binary(max_size=200) | json_values.map(lambda value: json.dumps(value).encode()) | mutated()
+
+
+@given(bodies, st.sampled_from([BALANCE, ACCOUNT_CONFIG, SYSTEM_TIME]), st.integers(100, 599))
+def test_any_content_is_a_result_or_an_error_of_ours(body: bytes, endpoint: Endpoint[object], status: int) -> None:
+    """Never anything else."""
+    found = outcome_of(body, endpoint, status)
+
+    assert isinstance(found, OKXError) or type(found).__module__ == "okx_sol_async.models"
+
+
+# The wire.
+
+
+def fixed(data: bytes) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request_of(reader)
+        writer.write(data)
+        await writer.drain()
+
+    return answer
+
+
+def bomb(wbits: int, size: int = 200 * MEBIBYTE) -> bytes:
+    packer = zlib.compressobj(9, zlib.DEFLATED, wbits)
+    first, again = (packer.compress(b" " * MEBIBYTE) + packer.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
+    # What follows a full flush does not depend on what came before it. Nobody reads on to the checksum.
+    return first + again * (size // MEBIBYTE - 1)
+
+
+RIGHT = {
+    "no content type": http_answer(GOOD),
+    "wrong content type": http_answer(GOOD, 200, b"Content-Type: image/png"),
+    "charset that does not exist": http_answer(GOOD, 200, b"Content-Type: application/json; charset=klingon"),
+    "charset that is another": http_answer(GOOD, 200, b"Content-Type: application/json; charset=utf-16"),
+    "gzip": http_answer(gzip.compress(GOOD), 200, b"Content-Encoding: gzip"),
+    "deflate": http_answer(zlib.compress(GOOD), 200, b"Content-Encoding: deflate"),
+    "unknown encoding": http_answer(GOOD, 200, b"Content-Encoding: rot13"),
+    "a hint before": b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + http_answer(GOOD),
+    "until the end": b"HTTP/1.0 200 OK\r\n\r\n" + GOOD,
+    "one byte in each chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    + b"".join(b"1\r\n%c\r\n" % byte for byte in GOOD)
+    + b"0\r\n\r\n",
+    "strange Date": http_answer(GOOD, 200, b"Date: \xff\xfe 99 Foo 99999999999"),
+}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+async def test_what_is_only_strange_is_read(name: str) -> None:
+    """OKX's answers are JSON in UTF-8, whatever their head says."""
+    async with serving_raw(fixed(RIGHT[name])) as url, Session(base_url=url, limiter=LocalLimiter()) as session:
+        assert Decimal(1) == (await session.call(READ, CREDENTIALS)).amt
+
+
+WRONG: dict[str, tuple[bytes, type[OKXError]]] = {
+    "nothing": (b"", TransportError),
+    "not HTTP": (b"\x15\x03\x03\x00\x02\x02\x46\r\n\r\n", TransportError),
+    "another protocol": (b"SSH-2.0-OpenSSH_9.6\r\n", TransportError),
+    "HTTP/9.9": (b"HTTP/9.9 200 OK\r\n\r\n", TransportError),
+    "status of four digits": (b"HTTP/1.1 2000 OK\r\n\r\n", TransportError),
+    "header without a colon": (b"HTTP/1.1 200 OK\r\nx\r\n\r\n", TransportError),
+    "header without an end": (b"HTTP/1.1 200 OK\r\nx: " + b"x" * 200_000, TransportError),
+    "headers without an end": (b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 200_000, TransportError),
+    "NUL in a header": (b"HTTP/1.1 200 OK\r\nx: \0\r\n\r\n", OKXError),
+    "length that is none": (b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n", TransportError),
+    "length of many digits": (b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n", TransportError),
+    "two lengths": (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n123456", TransportError),
+    "length and chunks": (
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        OKXError,
+    ),
+    "chunk that is too long": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\nx",
+        TransportError,
+    ),
+    "chunk that is none": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nhello\r\n", TransportError),
+    "cut in a chunk": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n50\r\n{", TransportError),
+    "another protocol from here on": (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n\0\0\0", OKXError),
+    "no content": (b"HTTP/1.1 204 No Content\r\n\r\n" + GOOD, OKXError),
+    "gzip that is none": (http_answer(GOOD, 200, b"Content-Encoding: gzip"), TransportError),
+    "gzip that is cut": (http_answer(gzip.compress(GOOD)[:-12], 200, b"Content-Encoding: gzip"), OKXError),
+    "gzip bomb": (http_answer(bomb(31), 200, b"Content-Encoding: gzip"), OKXError),
+    "deflate bomb": (http_answer(bomb(15), 200, b"Content-Encoding: deflate"), OKXError),
+    "raw deflate bomb": (http_answer(bomb(-15), 200, b"Content-Encoding: deflate"), OKXError),
+    "gzip bomb with a refusal": (http_answer(bomb(31), 503, b"Content-Encoding: gzip"), OKXError),
+    "many gzips": (http_answer(gzip.compress(b"") * 50_000, 200, b"Content-Encoding: gzip"), OKXError),
+    "brotli that is none": (http_answer(GOOD + b"\xff", 200, b"Content-Encoding: br"), OKXError),
+    "far redirect": (http_answer(b"", 302, b"Location: \x01\xff://["), OKXError),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+async def test_what_is_wrong_ends_in_an_error_and_little_memory(name: str) -> None:
+    """Each in one of ours, without a hint of aiohttp's frames, and with no connection left."""
+    data, kind = WRONG[name]
+    async with (
+        serving_raw(fixed(data)) as url,
+        Session(base_url=url, limiter=LocalLimiter(), timeout=5.0, attempts=1) as session,
+    ):
+        tracemalloc.start()
+        with pytest.raises(kind) as caught:
+            await session.call(READ, CREDENTIALS)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert session._http is not None
+        assert session._http.connector is not None
+        assert not session._http.connector._acquired
+
+    assert peak < MEMORY
+    assert len(str(caught.value)) < 500
+    assert str(caught.value).isprintable()
+    assert caught.value.__cause__ is None is caught.value.__context__
+
+
+async def drip_head(writer: asyncio.StreamWriter) -> None:
+    for byte in http_answer(GOOD):
+        writer.write(bytes([byte]))
+        await asyncio.sleep(0.02)
+
+
+async def drip_body(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n")
+    while True:
+        writer.write(b" ")
+        await asyncio.sleep(0.02)
+
+
+async def hint_for_ever(writer: asyncio.StreamWriter) -> None:
+    while True:
+        writer.write(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize("drip", [drip_head, drip_body, hint_for_ever], ids=lambda f: f.__name__)
+async def test_an_answer_that_drips_is_given_up(drip: Callable[[asyncio.StreamWriter], Awaitable[None]]) -> None:
+    """``timeout`` is for the whole answer, not for each piece."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request_of(reader)
+        await drip(writer)
+
+    async with (
+        serving_raw(answer) as url,
+        Session(base_url=url, limiter=LocalLimiter(), timeout=0.2, attempts=1) as session,
+    ):
+        with pytest.raises(Timeout):
+            await session.call(READ, CREDENTIALS)
+        assert session._http is not None
+        assert session._http.connector is not None
+        assert not session._http.connector._acquired
+
+
+@pytest.mark.parametrize("encoding", [b"", b"Transfer-Encoding: chunked\r\n"])
+async def test_no_more_is_read_than_is_needed_to_refuse_it(encoding: bytes) -> None:
+    """Of an answer without end, a mebibyte, and what was under way."""
+    sent = 0
+
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await request_of(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\n" + encoding + b"\r\n")
+        block = b"10000\r\n" + b" " * 65536 + b"\r\n" if encoding else b" " * 65536
+        while True:
+            writer.write(block)
+            await writer.drain()
+            sent += len(block)
+
+    async with (
+        serving_raw(flood) as url,
+        Session(base_url=url, limiter=LocalLimiter(), attempts=1) as session,
+    ):
+        with pytest.raises(DecodeError, match="longer than"):
+            await session.call(READ, CREDENTIALS)
+
+    # The buffers of the two sockets hold some mebibytes.
+    assert sent < 20 * MEBIBYTE
+
+
+class Wire:
+    """A session, and a server that answers with whatever it is told, on a loop of their own."""
+
+    def __init__(self, runner: asyncio.Runner) -> None:
+        self._runner = runner
+        self._stack = contextlib.AsyncExitStack()
+        self.complaints: list[dict[str, object]] = []
+        self.data = b""
+        self.runner_loop = runner.get_loop()
+        self.runner_loop.set_exception_handler(lambda loop, context: self.complaints.append(context))
+        self.session = runner.run(self._open())
+
+    async def _open(self) -> Session:
+        url = await self._stack.enter_async_context(serving_raw(self._answer))
+        return await self._stack.enter_async_context(
+            Session(base_url=url, limiter=LocalLimiter(), timeout=2.0, attempts=1)
+        )
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request_of(reader)
+        writer.write(self.data)
+        await writer.drain()
+
+    def call(self, data: bytes) -> object:
+        self.data = data
+        return self._runner.run(self._call())
+
+    async def _call(self) -> object:
+        try:
+            return await self.session.call(READ, CREDENTIALS)
+        except OKXError as error:
+            return error
+
+    def close(self) -> None:
+        self._runner.run(self._stack.aclose())
+
+
+@pytest.fixture(name="wire", scope="module")
+def _wire() -> Iterator[Wire]:
+    with asyncio.Runner(loop_factory=VirtualSocketLoop) as runner:
+        wire = Wire(runner)
+        yield wire
+        wire.close()
+
+
+tokens = st.sampled_from(
+    [
+        b"HTTP/1.1 200 OK\r\n",
+        b"HTTP/1.1 503 No\r\n",
+        b"HTTP/1.0 ",
+        b"\r\n",
+        b"\r\n\r\n",
+        b"Content-Length: ",
+        b"Transfer-Encoding: chunked\r\n",
+        b"Content-Encoding: gzip\r\n",
+        b"Content-Encoding: deflate\r\n",
+        b"Connection: close\r\n",
+        b"Set-Cookie: a=\xff\r\n",
+        b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n",
+        b"x-trace-id: \xff\xfe\r\n",
+        b"0\r\n\r\n",
+        b"5",
+        b"ffff\r\n",
+        b": ",
+        gzip.compress(GOOD),
+        GOOD,
+    ]
+)
+wires = (
+    st.binary(max_size=100)
+    | st.lists(tokens | st.binary(max_size=8), max_size=12).map(b"".join)
+    | mutated(http_answer(GOOD, 200, b"Content-Type: application/json", b"Date: Sun, 06 Nov 1994 08:49:37 GMT"))
+    | mutated(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(GOOD), GOOD))
+    | bodies.map(http_answer)
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=wires)
+def test_any_bytes_from_the_wire_are_a_result_or_an_error_of_ours(wire: Wire, data: bytes) -> None:
+    """Never anything else, nothing hangs, no connection is left, and the event loop has nothing to complain of."""
+    outcome = wire.call(data)
+
+    assert isinstance(outcome, OKXError) or type(outcome).__name__ == "Balance"
+    assert not isinstance(outcome, Timeout)
+    http = wire.session._http
+    assert http is not None
+    assert http.connector is not None
+    assert not http.connector._acquired
+    assert [] == wire.complaints
+    assert {} == wire.session._route.deadlines._due

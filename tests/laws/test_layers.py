@@ -1,0 +1,154 @@
+import ast
+from pathlib import Path
+
+import pytest
+
+import okx_sol_async
+
+PACKAGE = Path(okx_sol_async.__file__).parent
+
+# From the bottom up, as in docs/design.md; modules of one row know nothing of each other.
+ROWS = (
+    {"version"},
+    {"models"},
+    {"errors"},
+    {"codec"},
+    {"ratelimit"},
+    {"endpoint"},
+    {"signing"},
+    {"transport"},
+    {"session", "redis"},
+    {"staking", "emulator"},
+    {"cli", "pytest_plugin"},
+    {"__init__", "__main__"},
+)
+# The rows inside a package that stands as one name in a row above.
+INNER_ROWS = {
+    "codec": ({"__init__"}, {"structure"}),
+    "ratelimit": (
+        {"__init__", "shared.__init__"},
+        {"pacing", "latency"},
+        {"limit"},
+        {"bucket"},
+        {"local", "shared.reservations"},
+        {"shared.limiter"},
+    ),
+    "signing": ({"__init__"}, {"redaction"}, {"credentials"}, {"signer"}),
+    "transport": ({"__init__"}, {"resource", "metrics", "clock", "resend"}, {"call"}),
+    "staking": (
+        {"__init__"},
+        {"arguments", "endpoints"},
+        {"pagination", "reconciliation", "bulk", "polling"},
+        {"client"},
+    ),
+    "emulator": (
+        {"arguments", "clock", "windows", "answers", "connections", "handshakes", "names"},
+        {"orders", "product", "course"},
+        {"ledger", "faults", "delivery"},
+        {"users", "calls", "injections"},
+        {"arrivals"},
+        {"routes"},
+        {"front"},
+        {"server"},
+        {"exchange"},
+        {"__init__"},
+    ),
+    "cli": (
+        {"words"},
+        {"endings", "forms", "axes", "emulated", "options"},
+        {"exchange", "output", "plot", "chart"},
+        {"live", "account", "history", "apy", "writes"},
+        {"serving", "watching"},
+        {"app"},
+        {"__init__"},
+    ),
+}
+# Of each module its row, and its row inside its package.
+LEVEL = {module: (level, 0) for level, row in enumerate(ROWS) for module in row}
+for _package, _rows in INNER_ROWS.items():
+    _level = LEVEL[_package][0]
+    LEVEL |= {f"{_package}.{module}": (_level, inner) for inner, row in enumerate(_rows) for module in row}
+    LEVEL = {module.removesuffix(".__init__"): level for module, level in LEVEL.items()}
+# What makes the command line and the test fixture must not reach everybody who imports the package.
+EXTRAS = {"cli", "redis", "pytest_plugin", "emulator"}
+# Packages that are one thing to others, who import what they offer from the package itself.
+CLOSED = {"cli", "emulator"}
+
+
+def name_of(path: Path) -> str:
+    """Return a module's name below the package: ``emulator.windows``, and ``emulator`` for its ``__init__``."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
+
+
+FILES = {name_of(path): path for path in PACKAGE.rglob("*.py")}
+MODULES = sorted(FILES)
+
+
+def package_of(module: str) -> str:
+    """Return the package that a module lies in: ``emulator`` of ``emulator.windows``."""
+    return module.partition(".")[0]
+
+
+def imported_modules(module: str) -> set[str]:
+    """Return the modules of the package that ``module`` imports, in any way and anywhere in it."""
+    names = set()
+    for node in ast.walk(ast.parse(FILES[module].read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                names.add(whole if whole.partition(".")[2] in LEVEL else node.module)
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    ours = {name for name in names if name.partition(".")[0] == "okx_sol_async"}
+    return {name.partition(".")[2] or "__init__" for name in ours}
+
+
+def is_below(other: str, module: str) -> bool:
+    (row, inner), (other_row, other_inner) = LEVEL[module], LEVEL[other]
+    return other_row < row or (package_of(other) == package_of(module) and other_inner < inner)
+
+
+def test_every_module_has_its_row() -> None:
+    """A module that is not in the order is not checked, so each one is in it."""
+    assert set(MODULES) <= set(LEVEL)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_down(module: str) -> None:
+    """A module imports from rows below its own only, `TYPE_CHECKING` imports included."""
+    upward = {other for other in imported_modules(module) if not is_below(other, module)}
+
+    assert set() == upward
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_package_is_imported_as_a_whole(module: str) -> None:
+    """The modules inside a package are its own affair: others import what it offers from the package itself."""
+    inner = {
+        other
+        for other in imported_modules(module)
+        if package_of(other) in CLOSED - {package_of(module)} and "." in other
+    }
+
+    assert set() == inner
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if package_of(name) not in EXTRAS | {"__main__"}])
+def test_the_core_never_imports_an_extra(module: str) -> None:
+    """Nobody pays for the command line, Redis or the emulator who does not use them."""
+    assert set() == {package_of(other) for other in imported_modules(module)} & EXTRAS
+
+
+def test_only_the_session_and_its_calls_talk_http() -> None:
+    """The layers below a call are functions of plain values: none of them imports aiohttp at run time."""
+    importers = set()
+    for module in MODULES:
+        tree = ast.parse(FILES[module].read_text())
+        for node in tree.body:
+            if isinstance(node, ast.Import) and any(alias.name == "aiohttp" for alias in node.names):
+                importers.add(module)
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "aiohttp":
+                importers.add(module)
+
+    assert {"transport.call", "session", "emulator.delivery", "emulator.server"} == importers

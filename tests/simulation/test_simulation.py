@@ -1,0 +1,193 @@
+"""Worlds in which nothing goes as it should, and the laws that hold in them all the same.
+
+`python -m tests.benchmarks simulation` runs months of them. Each seed is one world, so a failure is replayed with its
+seed: `python -m tests.benchmarks.months --storm --seed N`.
+"""
+
+import logging
+from contextlib import ExitStack
+from decimal import Decimal
+from typing import Any
+from unittest import mock
+
+import aiohttp
+import attrs
+import pytest
+
+import okx_sol_async.ratelimit.bucket
+import okx_sol_async.transport.call
+from okx_sol_async import Balance, LocalLimiter, Session
+from okx_sol_async.ratelimit.bucket import TokenBucket
+from okx_sol_async.transport.call import Call, Deadlines
+from tests.simulation.life import STORM, Habits
+from tests.simulation.run import simulate
+
+SEEDS = (1, 8)
+
+
+def test_no_law_is_broken() -> None:
+    """Calls are healed or named, none is lost, and nothing leaks."""
+    worlds = [simulate(seed, STORM) for seed in SEEDS]
+
+    for told in worlds:
+        assert () == told.broken, f"seed {told.seed}"
+        assert told.calls == sum(told.outcomes.values())
+        assert 0 == told.lost == told.leaked
+    assert sum(told.healed for told in worlds)
+    assert sum(told.named for told in worlds)
+
+
+def test_one_seed_is_one_run() -> None:
+    """Two runs of a seed see the same events at the same times; another seed sees others."""
+    short = attrs.evolve(STORM, days=STORM.days / 4)
+
+    first, second, other = simulate(7, short), simulate(7, short), simulate(8, short)
+
+    assert first.digest == second.digest != other.digest
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_world_lasts_as_long_as_it_is_told_to(seed: int) -> None:
+    """Nobody in it waits for something beyond its end; only what goes wrong just then is let go on for some minutes."""
+    told = simulate(seed, Habits(days=0.05))
+
+    assert 0.05 <= told.days < 0.06
+
+
+# Each breaks one law in the system under simulation.
+
+
+def _slow_connections(_: object) -> object:
+    return aiohttp.ClientTimeout(total=None, connect=60.0)
+
+
+def _lets_seven_pass(_: object) -> object:
+    def has_room(bucket: TokenBucket, now: float) -> bool:
+        bucket._cooling = [at for at in bucket._cooling if at > now]
+        return bucket._in_flight + len(bucket._cooling) <= bucket.limit.requests
+
+    return has_room
+
+
+def _counts_from_the_sending(_: object) -> object:
+    def answered(bucket: TokenBucket, since: float) -> None:
+        bucket._cool(since + bucket.limit.seconds)
+
+    return answered
+
+
+def _limits_each_session(init: Any) -> object:
+    def make(session: Session, **settings: Any) -> None:
+        init(session, **settings | {"limiter": LocalLimiter()})
+
+    return make
+
+
+def _last_come_first_served(queue: Any) -> object:
+    def enqueue(bucket: TokenBucket, loop: Any, number: int, *, returning: bool) -> object:
+        turn = queue(bucket, loop, number, returning=returning)
+        assert bucket._waiting is not None
+        bucket._waiting.move_to_end(number, last=False)
+        return turn
+
+    return enqueue
+
+
+def _logs_headers(sign_request: Any) -> object:
+    def sign(request: Any, content: bytes, credentials: Any, *rest: Any, **settings: Any) -> None:
+        sign_request(request, content, credentials, *rest, **settings)
+        logging.getLogger("okx_sol_async").debug("signed", extra={"headers": {"passphrase": credentials.passphrase}})
+
+    return sign
+
+
+def _signs_for_anybody(sign_request: Any) -> object:
+    def sign(request: Any, content: bytes, credentials: Any, _origin: object, now: float, **settings: Any) -> None:
+        sign_request(request, content, credentials, request.url.origin(), now, **settings)
+
+    return sign
+
+
+def _follows_redirects(request: Any) -> object:
+    async def follow(http: Any, method: str, url: Any, **settings: Any) -> object:
+        return await request(http, method, url, **settings | {"allow_redirects": True})
+
+    return follow
+
+
+def _sends_writes_again(_: object) -> object:
+    def would_help(call: Call[Any], failure: Any) -> bool:
+        return bool(failure.transient) and call._tries < 3 and not call._stopped and call._lease is not None
+
+    return would_help
+
+
+def _is_sure(_: object) -> object:
+    return lambda call, failure: False
+
+
+def _reads_floats(read: Any) -> object:
+    def imprecise(endpoint: Any, status: int, body: bytes) -> object:
+        outcome = read(endpoint, status, body)
+        if not isinstance(outcome, Balance):
+            return outcome
+        return attrs.evolve(outcome, amt=Decimal(float(outcome.amt)))
+
+    return imprecise
+
+
+def _never_ends_an_attempt(_: object) -> object:
+    return lambda *_: None
+
+
+def _raises_what_came(_: object) -> object:
+    def failure(call: Call[Any], error: BaseException, ended_by: object) -> None:
+        return None
+
+    return failure
+
+
+MUTATIONS = {
+    "connects for as long as it takes": (1, [(okx_sol_async.transport.call, "_CLIENT_TIMEOUT", _slow_connections)]),
+    "lets seven pass": (2, [(TokenBucket, "_has_room", _lets_seven_pass)]),
+    "counts from the sending": (2, [(TokenBucket, "_answered", _counts_from_the_sending)]),
+    "limits each session": (3, [(Session, "__init__", _limits_each_session)]),
+    "last come, first served": (4, [(TokenBucket, "_queue", _last_come_first_served)]),
+    "logs a header": (5, [(okx_sol_async.transport.call, "sign_request", _logs_headers)]),
+    "goes where it is sent": (
+        5,
+        [
+            (okx_sol_async.transport.call, "sign_request", _signs_for_anybody),
+            (aiohttp.ClientSession, "request", _follows_redirects),
+        ],
+    ),
+    "sends writes again": (6, [(Call, "_would_help", _sends_writes_again)]),
+    "is sure of what it does not know": (6, [(Call, "_may_have_happened", _is_sure)]),
+    "reads floats": (7, [(okx_sol_async.transport.call, "_read_outcome", _reads_floats)]),
+    "never ends an attempt": (9, [(Deadlines, "begin", _never_ends_an_attempt)]),
+    "raises what came": (9, [(Call, "_failure", _raises_what_came)]),
+}
+#: A world that finds each soon.
+FOUND_BY = {
+    "connects for as long as it takes": 2,
+    "goes where it is sent": 5,
+    "sends writes again": 4,
+    "is sure of what it does not know": 2,
+}
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS)
+def test_a_broken_law_is_found(mutation: str) -> None:
+    """Whoever breaks the package breaks a law here: the simulation can fail."""
+    law, replacements = MUTATIONS[mutation]
+    found: set[int] = set()
+    with ExitStack() as stack:
+        for target, name, make in replacements:
+            stack.enter_context(mock.patch.object(target, name, make(getattr(target, name))))
+        # Another world finds it when what goes on in the worlds changes.
+        for seed in (FOUND_BY.get(mutation, 1), *range(1, 60)):
+            found |= {broken.law for broken in simulate(seed, STORM, until_broken=law).broken}
+            if law in found:
+                return
+
+    pytest.fail(f"only the laws {found} are broken")

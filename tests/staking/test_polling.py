@@ -1,0 +1,379 @@
+"""A watch tells what changes, survives outages, and is never in anybody's way."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from decimal import Decimal
+from itertools import pairwise
+
+import attrs
+import pytest
+
+import okx_sol_async.session
+from okx_sol_async import (
+    BALANCE,
+    AuthenticationError,
+    Balance,
+    ConfigurationError,
+    Credentials,
+    DecodeError,
+    LocalLimiter,
+    OKXError,
+    PermissionDenied,
+    RateLimited,
+    Rejected,
+    Session,
+    SolStaking,
+    Timeout,
+    TransportError,
+    Unavailable,
+    watching,
+)
+from okx_sol_async.emulator import Emulator
+from okx_sol_async.emulator.faults import Silence
+from okx_sol_async.ratelimit.bucket import TokenBucket
+from tests.support.virtual_time import run
+
+#: Seconds that nothing takes, however busy the machine is.
+PATIENCE = 60.0
+CREDENTIALS = Credentials("8f1c2d3e-0000-4a5b-9c6d-7e8f90a1b2c3", "22582BD0CFF14C41EDBF1AB98506286D", "Test-Pass#1")
+
+
+def balance(amt: int) -> Balance:
+    return Balance("OKSOL", Decimal(amt), Decimal(0), Decimal(0))
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+class Exchange(Session):
+    """A session without a wire: each call takes its lease, and is answered by a function of the virtual time."""
+
+    def __init__(self, answer: Callable[[float], Balance | OKXError], *, took: float = 0.0) -> None:
+        super().__init__(base_url="http://127.0.0.1:9", limiter=LocalLimiter())
+        self.answer = answer
+        self.took = took
+        self.began = now()
+        self.asked: list[float] = []
+
+    async def call(self, endpoint: object, credentials: object = None, parameters: object = None) -> Balance:  # type: ignore[override]
+        if self.closed:
+            raise ConfigurationError("closed")
+        bucket = self.bucket(BALANCE, CREDENTIALS)
+        lease = await bucket.acquire(None)
+        at = now() - self.began
+        self.asked.append(at)
+        await asyncio.sleep(self.took)
+        lease.answered()
+        found = self.answer(at)
+        if isinstance(found, OKXError):
+            raise found
+        return found
+
+    def six(self) -> TokenBucket:
+        bucket = self.bucket(BALANCE, CREDENTIALS)
+        assert isinstance(bucket, TokenBucket)
+        return bucket
+
+
+def watching_for(
+    seconds: float,
+    answer: Callable[[float], Balance | OKXError],
+    *,
+    every: float,
+    changes_only: bool = True,
+    took: float = 0.0,
+    busy: Callable[[Exchange], Awaitable[None]] | None = None,
+    reading: float = 0.0,
+) -> tuple[list[tuple[float, int]], list[float]]:
+    """Watch on a virtual clock; return when which amounts were given, and when it asked."""
+    seen: list[tuple[float, int]] = []
+
+    async def scenario() -> Exchange:
+        session = Exchange(answer, took=took)
+        others = asyncio.create_task(busy(session)) if busy is not None else None
+        try:
+            async with asyncio.timeout(seconds):
+                async for found in SolStaking(CREDENTIALS, session).watch(every=every, changes_only=changes_only):
+                    seen.append((round(now() - session.began, 2), int(found.amt)))
+                    await asyncio.sleep(reading)
+        except TimeoutError:
+            pass
+        if others is not None:
+            others.cancel()
+        await session.aclose()
+        return session
+
+    session = run(scenario())
+    return seen, session.asked
+
+
+def test_it_gives_what_changes() -> None:
+    """The first balance at once, and then each that differs."""
+    seen, asked = watching_for(100, lambda at: balance(int(at // 25)), every=10)
+
+    assert [(0, 0), (30, 1), (50, 2), (80, 3)] == seen
+    assert 10 == len(asked)
+
+
+def test_each_time_if_it_is_asked_to() -> None:
+    """Changed or not."""
+    seen, _ = watching_for(35, lambda at: balance(1), every=10, changes_only=False)
+
+    assert [(0, 1), (10, 1), (20, 1), (30, 1)] == seen
+
+
+def test_it_does_not_drift() -> None:
+    """However long answers take, the beat is that of the first time."""
+    _, asked = watching_for(1000, lambda at: balance(1), every=10, took=3.7)
+
+    assert [pytest.approx(10 * beat, abs=0.01) for beat in range(100)] == asked
+
+
+@pytest.mark.parametrize(("took", "reading"), [(35.0, 0.0), (0.0, 35.0)])
+def test_after_a_stall_it_asks_once(took: float, reading: float) -> None:
+    """What it has missed is not made up for, whether an answer was late or whoever is watching was busy."""
+    _, asked = watching_for(200, lambda at: balance(int(at)), every=10, took=took, reading=reading)
+
+    assert [pytest.approx(40 * beat, abs=0.01) for beat in range(5)] == asked
+
+
+def page_of_html() -> DecodeError:
+    error = DecodeError("not OKX's")
+    error.transient = True
+    return error
+
+
+@pytest.mark.parametrize(
+    "error", [Timeout("x"), TransportError("x"), Unavailable("x"), RateLimited("x"), page_of_html()], ids=repr
+)
+def test_it_survives_what_passes(error: OKXError, caplog: pytest.LogCaptureFixture) -> None:
+    """It goes on by itself, with growing pauses, and says so once."""
+    caplog.set_level(logging.INFO, "okx_sol_async")
+    seen, asked = watching_for(300, lambda at: error if 5 < at < 200 else balance(at > 5), every=1)
+
+    assert [0, 1] == [amt for _, amt in seen]
+    assert 200 < seen[1][0] <= 231
+    pauses = [later - earlier for earlier, later in pairwise(at for at in asked if 5 < at < 200)]
+    assert sorted(pauses) == pauses
+    assert 30 <= pauses[-1] <= 31.01
+    assert ["in spite of this", "answers again"] == [
+        next(words for words in ("in spite of this", "answers again") if words in record.getMessage())
+        for record in caplog.records
+        if record.name == "okx_sol_async"
+    ]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [AuthenticationError("x"), PermissionDenied("x"), ConfigurationError("x"), Rejected("x"), DecodeError("x")],
+    ids=repr,
+)
+def test_what_does_not_pass_ends_it(error: OKXError) -> None:
+    """A person must act, so a person is told."""
+    with pytest.raises(type(error)):
+        watching_for(300, lambda at: error if at > 5 else balance(1), every=1)
+
+
+def test_an_awaited_call_goes_first() -> None:
+    """While calls wait for the limit, the watch does not stand among them; it asks when the last one has gone."""
+    left: list[float] = []
+
+    async def busy(session: Exchange) -> None:
+        async def one() -> None:
+            lease = await session.six().acquire()
+            left.append(now() - session.began)
+            lease.answered()
+
+        await asyncio.sleep(9)
+        await asyncio.gather(*(one() for _ in range(60)))
+
+    _, asked = watching_for(40, lambda at: balance(1), every=10, busy=busy)
+
+    assert 60 == len(left)
+    assert [at < left[0] or at > left[-1] for at in asked] == [True] * len(asked)
+    assert [pytest.approx(0, abs=0.1), pytest.approx(19.1, abs=1.2)] == asked[:2]
+    assert [20, 30] == [round(at) for at in asked[2:]]
+
+
+def test_a_slot_is_left_for_who_comes_next() -> None:
+    """It does not take the last free slot at once, so a call that comes at that moment need not wait for it."""
+    waits: list[float] = []
+
+    async def busy(session: Exchange) -> None:
+        await asyncio.sleep(9.5)
+        for lease in [await session.six().acquire() for _ in range(5)]:
+            lease.answered()
+        await asyncio.sleep(0.6)
+        began = now()
+        (await session.six().acquire()).answered()
+        waits.append(now() - began)
+
+    _, asked = watching_for(15, lambda at: balance(1), every=10, busy=busy)
+
+    assert [0] == [round(wait, 3) for wait in waits]
+    assert 10.5 <= asked[1] <= 11.2
+
+
+def test_a_bucket_that_is_paced_does_not_stop_it() -> None:
+    """After a refusal no two slots are free together for half a minute; it takes the only one."""
+
+    async def busy(session: Exchange) -> None:
+        await asyncio.sleep(5)
+        (await session.six().acquire()).refused()  # type: ignore[attr-defined]
+
+    _, asked = watching_for(35, lambda at: balance(1), every=10, busy=busy)
+
+    assert [0, 11, 21, 31] == [round(at) for at in asked]
+
+
+def test_no_room_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever wonders why nothing comes finds it in the log."""
+
+    async def busy(session: Exchange) -> None:
+        async def again_and_again() -> None:
+            while True:
+                (await session.six().acquire()).answered()
+
+        await asyncio.gather(*(again_and_again() for _ in range(12)))
+
+    seen, _ = watching_for(100, lambda at: balance(1), every=10, busy=busy)
+
+    assert len(seen) <= 1
+    assert ["watch: other calls have left no room for 60 s; it goes on waiting"] == [
+        record.getMessage() for record in caplog.records if record.name == "okx_sol_async"
+    ]
+
+
+def test_a_limiter_that_tells_nothing_is_asked_as_it_is() -> None:
+    """Buckets of other limiters need not have ``free``."""
+
+    @attrs.define
+    class Silent:
+        bucket: TokenBucket
+
+        async def acquire(self, deadline: float | None) -> object:
+            return await self.bucket.acquire(deadline)
+
+    async def scenario() -> list[float]:
+        session = Exchange(lambda at: balance(int(at)))
+        bucket = Silent(session.six())
+        session.bucket = lambda *_: bucket  # type: ignore[method-assign,assignment,return-value]
+        watch = SolStaking(CREDENTIALS, session).watch(every=1)
+        for _ in range(3):
+            await anext(watch)
+        await watch.aclose()
+        await session.aclose()
+        return session.asked
+
+    assert [0, 1, 2] == [round(at) for at in run(scenario())]
+
+
+@pytest.mark.parametrize("moment", ["asleep", "asking", "crowded", "reading"])
+def test_closing_the_session_ends_it(moment: str) -> None:
+    """At once and without an error, wherever it is."""
+
+    async def scenario() -> float:
+        session = Exchange(lambda at: balance(int(at)), took=5.0 if moment == "asking" else 0.0)
+        leases = [await session.six().acquire() for _ in range(6)] if moment == "crowded" else []
+        watch = SolStaking(CREDENTIALS, session).watch(every=100)
+
+        async def read() -> None:
+            async for _ in watch:
+                if moment == "reading":
+                    await session.aclose()
+
+        reading = asyncio.create_task(read())
+        await asyncio.sleep(2)
+        closed_at = now()
+        await session.aclose()
+        await reading
+        for lease in leases:
+            lease.answered()
+        return now() - closed_at
+
+    assert run(scenario()) <= (3.1 if moment == "asking" else 0.01)
+
+
+def test_a_closed_session_is_no_session() -> None:
+    """To begin with one is a mistake."""
+
+    async def scenario() -> None:
+        session = Exchange(lambda at: balance(1))
+        await session.aclose()
+        await anext(SolStaking(CREDENTIALS, session).watch())
+
+    with pytest.raises(ConfigurationError, match="closed"):
+        run(scenario())
+
+
+@pytest.mark.parametrize("every", [0, -1, float("inf"), float("nan"), "5", None, True])
+def test_how_often_is_a_number_of_seconds(every: object) -> None:
+    """Told at once."""
+    with pytest.raises(ConfigurationError, match=r"^every must "):
+        SolStaking(CREDENTIALS, Session()).watch(every=every)  # type: ignore[arg-type]
+
+
+async def test_over_the_wire(exchange: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Changes come through; closing in the middle of a call ends it, and leaves nothing behind."""
+    # It does not end because closing gives up on it.
+    monkeypatch.setattr(okx_sol_async.session, "CLOSING_TIMEOUT", None)
+    async with Session(base_url=exchange.url, timeout=PATIENCE) as session:
+        seen = []
+        async for found in SolStaking(exchange.credentials, session).watch(every=0.01):
+            seen.append(found.amt)
+            if len(seen) == 3:
+                break
+            exchange.user.balance = balance(len(seen))
+        exchange.fail_next(Silence())
+        watch: AsyncGenerator[Balance, None] = SolStaking(exchange.credentials, session).watch(every=0.01)
+        reading = asyncio.create_task(_exhaust(watch))
+        await _faulted(exchange)
+        await session.aclose()
+        await reading
+
+    assert [Decimal("0.01100012"), 1, 2] == seen
+    # It was not asked again, as it is after a timeout.
+    assert [True] == [bool(call.faults) for call in exchange.calls[3:]]
+    assert 0 == exchange.count(code="50011")
+
+
+async def _faulted(exchange: Emulator) -> None:
+    """Wait until a call meets its fault, for as long as it takes."""
+    while not exchange.tally().faulted:  # noqa: ASYNC110 - the emulator tells nobody
+        await asyncio.sleep(0.01)
+
+
+async def _exhaust(watch: AsyncGenerator[Balance, None]) -> None:
+    async for _ in watch:
+        pass
+
+
+@pytest.mark.parametrize("moment", ["asleep", "asking"])
+async def test_cancelling_it_is_cancelling(exchange: Emulator, moment: str) -> None:
+    """Nothing is swallowed."""
+    asleep = asyncio.Event()
+
+    async def read(session: Session) -> None:
+        async for _ in SolStaking(exchange.credentials, session).watch(every=PATIENCE):
+            asyncio.get_running_loop().call_soon(asleep.set)
+
+    if moment == "asking":
+        exchange.fail_next(Silence())
+    async with Session(base_url=exchange.url, timeout=PATIENCE) as session:
+        reading = asyncio.create_task(read(session))
+        await (asleep.wait() if moment == "asleep" else _faulted(exchange))
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+
+
+def test_the_pauses_are_bounded() -> None:
+    """However long an outage lasts."""
+    outage = watching._Outage()
+
+    assert [1, 2, 4, 8, 16, 30, 30] == [outage.note(Unavailable("x")) for _ in range(7)]
+    for _ in range(5000):
+        outage.note(Unavailable("x"))
+    assert 30 == outage.note(Unavailable("x"))

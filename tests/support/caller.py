@@ -1,0 +1,89 @@
+"""A process that calls without pause, for the tests of several machines."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Hashable
+from typing import Any, Final
+
+import redis
+
+from okx_sol_async import Credentials, Lease, OKXError, RateLimit, Session, SolStaking
+from okx_sol_async.ratelimit.shared.limiter import RedisLimiter
+from okx_sol_async.ratelimit.shared.reservations import SharedBucket
+
+#: The list on the server of the slots that were used, each with when it was. Both are microseconds on its clock.
+USED: Final = "used"
+_NOTE: Final = """
+local time = redis.call('TIME')
+redis.call('RPUSH', KEYS[1], string.format('%s %.0f', ARGV[1], time[1] * 1000000 + time[2]))
+"""
+#: Nothing is given up before, however busy the machine is.
+PATIENCE: Final = 60.0
+
+
+class TellingBucket(SharedBucket):
+    """Tells of each slot that it uses, in the moment in which it does."""
+
+    __slots__ = ("tell",)
+
+    tell: Callable[[int], object]
+
+    async def _wait(
+        self, loop: asyncio.AbstractEventLoop, number: int, deadline: float | None, *, returning: bool = False
+    ) -> Lease:
+        lease: Any = await super()._wait(loop, number, deadline, returning=returning)
+        self.tell(lease._reservation.slot)
+        return lease  # type: ignore[no-any-return]
+
+
+class TellingLimiter(RedisLimiter):
+    """Its buckets tell the server."""
+
+    tell: Callable[[int], object]
+
+    def _new_bucket(self, key: Hashable, limit: RateLimit) -> TellingBucket:
+        bucket = TellingBucket(limit, self._ledger, self._name(key), push_back=self._push_back, longest=self._longest)
+        bucket.tell = self.tell
+        return bucket
+
+
+async def main(exchange: str, server: str, api_key: str, secret_key: str, passphrase: str) -> None:
+    """Call with five tasks until somebody ends the process."""
+    staking_key = Credentials(api_key, secret_key, passphrase, "one user")
+    with redis.Redis.from_url(server) as client:
+        note = client.register_script(_NOTE)
+        async with (
+            TellingLimiter.from_url(server, timeout=PATIENCE) as limiter,
+            Session(base_url=exchange, limiter=limiter, timeout=PATIENCE) as session,
+            asyncio.TaskGroup() as group,
+        ):
+            limiter.tell = lambda slot: note([USED], [slot])
+            for _ in range(5):
+                group.create_task(go_on(SolStaking(staking_key, session)))
+
+
+async def go_on(staking: SolStaking) -> None:
+    while True:
+        # The exchange refuses a call that arrives in the window of another, as on a busy machine it may.
+        with contextlib.suppress(OKXError):
+            await staking.balance()
+
+
+class SkewedLoop(asyncio.SelectorEventLoop):
+    """A loop of a machine whose clock is wrong."""
+
+    def __init__(self, skew: float) -> None:
+        self.skew = skew
+        super().__init__()
+
+    def time(self) -> float:
+        return super().time() + self.skew
+
+
+def call_without_pause(skew: float, *where: str) -> None:
+    """Call from a machine whose clocks are so many seconds ahead."""
+    real = time.time
+    time.time = lambda: real() + skew
+    with asyncio.Runner(loop_factory=lambda: SkewedLoop(skew)) as runner:
+        runner.run(main(*where))
