@@ -21,8 +21,8 @@ from okx_sol_async import (
     Timeout,
     TokenBucket,
     TransportError,
-    retries,
 )
+from okx_sol_async.transport import resend as retries
 from okx_sol_async.transport.call import CONNECT_TIMEOUT
 from tests.support.serving import http_answer, request_of, serving_raw
 from tests.support.virtual_time import VirtualSocketLoop, run_with_sockets

@@ -9,17 +9,8 @@ import attrs
 import pytest
 import trustme
 
-from okx_sol_async import (
-    BALANCE,
-    Credentials,
-    Endpoint,
-    LocalLimiter,
-    RateLimit,
-    Scope,
-    Session,
-    TransportError,
-    retries,
-)
+from okx_sol_async import BALANCE, Credentials, Endpoint, LocalLimiter, RateLimit, Scope, Session, TransportError
+from okx_sol_async.transport import resend as retries
 from tests.support.serving import http_answer, request_of, serving_raw
 
 pytestmark = pytest.mark.virtual_clock

@@ -6,15 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from okx_sol_async import (
-    Bucket,
-    BucketKey,
-    ConfigurationError,
-    LocalLimiter,
-    RateLimit,
-    Scope,
-    Timeout,
-)
+from okx_sol_async import Bucket, BucketKey, ConfigurationError, LocalLimiter, RateLimit, Scope, Timeout
 from okx_sol_async.ratelimit.bucket import CLOCK_DRIFT
 from okx_sol_async.ratelimit.latency import SHORTEST_TRAVEL
 from okx_sol_async.ratelimit.local import SWEEP_EVERY, SWEEP_ROUND

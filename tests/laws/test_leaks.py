@@ -18,18 +18,9 @@ from rich.console import Console
 from rich.pretty import pretty_repr
 from rich.traceback import Traceback
 
-from okx_sol_async import (
-    BALANCE,
-    CallReport,
-    Credentials,
-    LocalLimiter,
-    OKXError,
-    Session,
-    Signer,
-    SolStaking,
-    retries,
-)
+from okx_sol_async import BALANCE, CallReport, Credentials, LocalLimiter, OKXError, Session, Signer, SolStaking
 from okx_sol_async.emulator import Emulator
+from okx_sol_async.transport import resend as retries
 from okx_sol_async.transport.call import Call
 from tests.support.serving import serving
 

@@ -27,11 +27,11 @@ from okx_sol_async import (
     Timeout,
     TransportError,
     Unavailable,
-    watching,
 )
 from okx_sol_async.emulator import Emulator
 from okx_sol_async.emulator.faults import Silence
 from okx_sol_async.ratelimit.bucket import TokenBucket
+from okx_sol_async.staking import polling as watching
 from tests.support.virtual_time import run
 
 #: Seconds that nothing takes, however busy the machine is.

@@ -26,9 +26,9 @@ from okx_sol_async import (
     Session,
     SolStaking,
     Unavailable,
-    outcomes,
 )
 from okx_sol_async.emulator import Emulator
+from okx_sol_async.staking import reconciliation as outcomes
 from okx_sol_async.staking.reconciliation import Journal, Outcome, Write, WriteOwner, find, look_up
 from tests.support.virtual_time import run
 

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 LEAKING = """
 import logging, subprocess, sys, warnings
 import pytest
-from okx_sol_async import Credentials, OKXError, sign
+from okx_sol_async import (Credentials, OKXError, sign)
 
 KEYS = Credentials("an-api-key-of-a-test-0000", "7D3A9C55E0B14F6688AA0123", "Correct-Horse#7")
 

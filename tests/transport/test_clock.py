@@ -23,11 +23,11 @@ from okx_sol_async import (
     LocalLimiter,
     PermissionDenied,
     Session,
-    call,
 )
 from okx_sol_async.emulator import Emulator
 from okx_sol_async.emulator.faults import DateHeader, Refusal
 from okx_sol_async.endpoint import SYSTEM_TIME
+from okx_sol_async.transport import call
 from okx_sol_async.transport.clock import TOLERANCE, Exchanged, ServerClock
 from tests.support.serving import serving
 from tests.support.virtual_time import now

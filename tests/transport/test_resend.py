@@ -33,9 +33,9 @@ from okx_sol_async import (
     Timeout,
     TransportError,
     Unavailable,
-    retries,
 )
 from okx_sol_async.errors import CODES
+from okx_sol_async.transport import resend as retries
 from tests.support.serving import http_answer, request_of, serving, serving_raw
 from tests.support.virtual_time import now, run
 

@@ -27,9 +27,9 @@ from okx_sol_async import (
     Scope,
     Timeout,
     TransportError,
-    reservations,
 )
 from okx_sol_async.emulator import Emulator
+from okx_sol_async.ratelimit.shared import reservations
 from okx_sol_async.ratelimit.shared.limiter import RedisLimiter
 from tests.support.caller import USED, call_without_pause
 from tests.support.shared_clock import on_a_shared_clock, this_loop

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from okx_sol_async import PushBack, RateLimit, Scope, Timeout, reservations
+from okx_sol_async import PushBack, RateLimit, Scope, Timeout
 from okx_sol_async.ratelimit.bucket import CLOCK_DRIFT
 from okx_sol_async.ratelimit.latency import SHORTEST_TRAVEL, LongestAnswer
 from okx_sol_async.ratelimit.pacing import Pace
+from okx_sol_async.ratelimit.shared import reservations
 from okx_sol_async.ratelimit.shared.reservations import Ledger, SharedBucket, Unreachable
 from tests.support.shared_clock import ON_A_SET_CLOCK, SET_BUT_FOR_EXPIRY
 from tests.support.valkey import Valkey
