@@ -3,7 +3,11 @@
 - `OKXError`: the root; catch it to catch all of them
 
   - `ConfigurationError`: a setting, a key or an argument is wrong; nothing was sent
-  - `Timeout`: no answer within ``timeout``, or no turn within ``max_wait``
+  - `SessionClosed`: the session was or became closed
+  - `Timeout`: no whole response within ``timeout``
+
+    - `QueueTimeout`: no turn within ``max_wait``; nothing was sent
+
   - `TransportError`: no whole answer came
   - `DecodeError`: an answer came and is not one of OKX's
   - `APIError`: OKX refused
@@ -23,13 +27,26 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from decimal import Decimal
-from typing import Final
+from typing import Final, TypedDict, Unpack
 
 import attrs
 
 from okx_sol_async.models import Order, OrderType
 
 MESSAGE_LIMIT: Final = 200
+
+
+class ErrorDetails(TypedDict, total=False):
+    """What every error takes besides its message. Each is an attribute of `OKXError`, `None` where it is not given."""
+
+    code: str | None
+    status: int | None
+    endpoint: str | None
+    trace_id: str | None
+    hint: str | None
+    attempts: int | None
+    waited: float | None
+    retry_after: float | None
 
 
 class OKXError(Exception):
@@ -48,29 +65,25 @@ class OKXError(Exception):
     trace_id: str | None
     #: What to do about it.
     hint: str | None
-    #: How often the call was sent.
-    attempts: int | None = None
-    #: The seconds that the call stood in the queue for its user's limit.
-    waited: float | None = None
+    #: How many times the call was sent.
+    attempts: int | None
+    #: Seconds that the call waited in the queue of its user's rate limit.
+    waited: float | None
+    #: Seconds after which the same call may succeed; `None` where that is not known.
+    retry_after: float | None
     #: Whether the same call may work when it is made again later. A write is another matter: see `OutcomeUnknown`.
     transient: bool = False
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        code: str | None = None,
-        status: int | None = None,
-        endpoint: str | None = None,
-        trace_id: str | None = None,
-        hint: str | None = None,
-    ) -> None:
+    def __init__(self, message: str, **details: Unpack[ErrorDetails]) -> None:
         super().__init__(message)
-        self.code = code
-        self.status = status
-        self.endpoint = endpoint
-        self.trace_id = trace_id
-        self.hint = hint
+        self.code = details.get("code")
+        self.status = details.get("status")
+        self.endpoint = details.get("endpoint")
+        self.trace_id = details.get("trace_id")
+        self.hint = details.get("hint")
+        self.attempts = details.get("attempts")
+        self.waited = details.get("waited")
+        self.retry_after = details.get("retry_after")
 
     @property
     def message(self) -> str:
@@ -101,11 +114,33 @@ class OKXError(Exception):
 class ConfigurationError(OKXError, ValueError):
     """A setting, a credential or an argument is wrong, or the session cannot be used here. Nothing was sent."""
 
+    #: The name of the argument or field that is wrong; `None` if it is none of them.
+    argument: str | None
+
+    def __init__(self, message: str, *, argument: str | None = None, **details: Unpack[ErrorDetails]) -> None:
+        super().__init__(message, **details)
+        self.argument = argument
+
+
+class SessionClosed(OKXError):
+    """The session is closed, or was closed during the call."""
+
+    #: Whether the call may have been sent. A write that may have been sent ends in `OutcomeUnknown` instead.
+    sent: bool
+
+    def __init__(self, message: str, *, sent: bool = False, **details: Unpack[ErrorDetails]) -> None:
+        super().__init__(message, **details)
+        self.sent = sent
+
 
 class Timeout(OKXError, TimeoutError):
-    """No whole answer within ``timeout`` seconds, no connection within five, or no turn within ``max_wait``."""
+    """No whole response within ``timeout`` seconds, or no connection within five."""
 
     transient = True
+
+
+class QueueTimeout(Timeout):
+    """No turn within ``max_wait``. Nothing was sent. `retry_after` says when this user's next turn is free."""
 
 
 class TransportError(OKXError):

@@ -27,6 +27,8 @@ EXIT_CODES: Final[dict[type[errors.OKXError], int]] = {
     errors.TransportError: 10,
     errors.DecodeError: 11,
     errors.OutcomeUnknown: 12,
+    errors.QueueTimeout: 13,
+    errors.SessionClosed: 14,
 }
 _LOGGER: Final = logging.getLogger("okx_sol_async")
 
