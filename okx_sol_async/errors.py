@@ -237,9 +237,7 @@ class CodeRule:
     hint: str | None = None
 
 
-_REGIONS: Final = (
-    "Region.GLOBAL (https://openapi.okx.com), Region.US (https://us.okx.com), Region.EEA (https://eea.okx.com)"
-)
+_REGIONS: Final = "global (https://openapi.okx.com), us (https://us.okx.com) or eea (https://eea.okx.com)"
 
 #: The codes that are not `Rejected`, and those that deserve a hint.
 #: https://www.okx.com/docs-v5/en/#error-code
@@ -253,14 +251,14 @@ CODES: Final[dict[str, CodeRule]] = {
     "50026": CodeRule(Unavailable, "OKX failed inside; try again later."),
     "50030": CodeRule(PermissionDenied, "Give the key the permission that this endpoint asks for."),
     "50035": CodeRule(Rejected, "Bind the key to an IP address in OKX's key settings."),
-    "50038": CodeRule(Rejected, "Demo trading has no staking writes; use a live key without demo=True."),
+    "50038": CodeRule(Rejected, "Demo trading has no staking writes; use a live key, without OKX_DEMO=1."),
     "50040": CodeRule(Unavailable, "OKX asks this user to wait; try again later."),
-    "50053": CodeRule(Rejected, "This exists in demo trading only; set demo=True (OKX_DEMO=1) with a demo key."),
+    "50053": CodeRule(Rejected, "This exists in demo trading only: it needs a demo key and OKX_DEMO=1."),
     "50061": CodeRule(RateLimited, "This is a limit on orders, not on staking; call less often."),
     "50100": CodeRule(PermissionDenied, "OKX has frozen this key; ask its support."),
     "50101": CodeRule(
         AuthenticationError,
-        "A demo key needs demo=True (OKX_DEMO=1, --demo), and a live key must go without it.",
+        "A demo key needs demo trading switched on (OKX_DEMO=1), and a live key needs it switched off.",
     ),
     "50102": CodeRule(
         ClockSkew,
@@ -270,35 +268,35 @@ CODES: Final[dict[str, CodeRule]] = {
     "50104": CodeRule(AuthenticationError, "Something on the way removes the header OK-ACCESS-PASSPHRASE."),
     "50105": CodeRule(
         AuthenticationError,
-        "Check passphrase (OKX_PASSPHRASE): the one chosen when this key was made, not the account's password.",
+        "Check the passphrase (OKX_PASSPHRASE): the one chosen when this key was made, not the account's password.",
     ),
     "50106": CodeRule(AuthenticationError, "Something on the way removes the header OK-ACCESS-SIGN."),
     "50107": CodeRule(AuthenticationError, "Something on the way removes the header OK-ACCESS-TIMESTAMP."),
-    "50108": CodeRule(AuthenticationError, "Check api_key (OKX_API_KEY) and the region."),
-    "50109": CodeRule(AuthenticationError, "Check api_key (OKX_API_KEY) and the region."),
+    "50108": CodeRule(AuthenticationError, "Check the API key (OKX_API_KEY) and the region (OKX_REGION)."),
+    "50109": CodeRule(AuthenticationError, "Check the API key (OKX_API_KEY) and the region (OKX_REGION)."),
     "50110": CodeRule(
         PermissionDenied,
         "Add the IP address of this machine to the key's IP list in OKX's key settings.",
     ),
-    "50111": CodeRule(AuthenticationError, "Check api_key (OKX_API_KEY): OKX does not recognise its form."),
+    "50111": CodeRule(AuthenticationError, "Check the API key (OKX_API_KEY): OKX does not recognise its form."),
     "50112": CodeRule(AuthenticationError, "Something on the way changes the header OK-ACCESS-TIMESTAMP."),
     "50113": CodeRule(
         AuthenticationError,
-        "Check secret_key (OKX_SECRET_KEY): it does not belong to this key, or the passphrase was pasted in its place.",
+        "Check the secret key (OKX_SECRET_KEY): it does not belong to this key, or the passphrase was pasted in its place.",
     ),
-    "50114": CodeRule(AuthenticationError, "Check api_key, secret_key and passphrase."),
+    "50114": CodeRule(AuthenticationError, "Check OKX_API_KEY, OKX_SECRET_KEY and OKX_PASSPHRASE."),
     "50118": CodeRule(PermissionDenied, "The broker that this key is linked to must add its IP address."),
     "50119": CodeRule(
         AuthenticationError,
-        "This host does not know the key. A key works only in the region where its account was registered:"
-        f" {_REGIONS}; and a demo key only with demo=True.",
+        "This host does not know the key. A key works only in the region where its account was registered (OKX_REGION):"
+        f" {_REGIONS}; and a demo key only in demo trading (OKX_DEMO=1).",
     ),
     "50120": CodeRule(PermissionDenied, "Give the key the permission that this endpoint asks for (Read or Trade)."),
     "50121": CodeRule(PermissionDenied, "OKX does not serve the IP address of this machine."),
     "51054": CodeRule(Unavailable, "OKX gave up waiting for itself; try again."),
     "51149": CodeRule(Unavailable, "OKX gave up waiting for itself; try again."),
     "51720": CodeRule(Rejected, "Read the purchase and redeem history before you repeat it."),
-    "51727": CodeRule(Rejected, "The amount is below the minimum: min_amt of product_info()."),
+    "51727": CodeRule(Rejected, "The amount is below the minimum, which the product info names (min_amt)."),
     "51728": CodeRule(Rejected, "The amount is above the maximum."),
     "51735": CodeRule(Rejected, "Use a key of the main account."),
     "51736": CodeRule(Rejected, "Move the amount to the funding account first."),
@@ -332,12 +330,14 @@ def _rule_by_status(status: int, *, coded: bool) -> CodeRule:
         return CodeRule(RateLimited, "OKX or the network in front of it asks for fewer calls.")
     if 300 <= status < 400:
         return CodeRule(
-            Rejected, "Redirects are not followed, because they would carry signatures away: check base_url."
+            Rejected,
+            "Redirects are not followed, because they would carry signatures away: check the base URL (OKX_BASE_URL).",
         )
     if status == 403:
         return CodeRule(Rejected, "The network in front of OKX refuses this machine: check its country, proxy and IP.")
     return CodeRule(
-        Rejected, "This is no answer of OKX's API: check base_url, and what is between this machine and OKX."
+        Rejected,
+        "This is no response of OKX's API: check the base URL (OKX_BASE_URL) and what is between this machine and OKX.",
     )
 
 

@@ -111,23 +111,23 @@ class Session(Closing):
     ) -> None:
         if type(region) is not Region:
             message = f"region must be one of {', '.join(map(str, Region))}, not {region!r}"
-            raise ConfigurationError(message)
+            raise ConfigurationError(message, argument="region")
         if not _is_number(timeout) or not 0 < timeout < math.inf:
             message = f"timeout must be a finite number of seconds above 0, not {timeout!r}"
-            raise ConfigurationError(message)
+            raise ConfigurationError(message, argument="timeout")
         if max_wait is not None and (not _is_number(max_wait) or not 0 <= max_wait < math.inf):
             message = f"max_wait must be a finite number of seconds from 0 on, or None, not {max_wait!r}"
-            raise ConfigurationError(message)
+            raise ConfigurationError(message, argument="max_wait")
         if type(attempts) is not int or attempts < 1:
             message = f"attempts must be a whole number from 1 on, not {attempts!r}"
-            raise ConfigurationError(message)
+            raise ConfigurationError(message, argument="attempts")
         for name, value, method in (("http", http, "request"), ("limiter", limiter, "bucket")):
             if value is not None and not callable(getattr(value, method, None)):
                 message = f"{name} must have a method {method}, and {type(value).__name__} has none"
-                raise ConfigurationError(message)
+                raise ConfigurationError(message, argument=name)
         if observe is not None and not callable(observe):
             message = f"observe must be callable, and {type(observe).__name__} is not"
-            raise ConfigurationError(message)
+            raise ConfigurationError(message, argument="observe")
         origin = URL(region.value) if base_url is None else _checked_origin(base_url)
         self._route = Route(
             origin=origin,
@@ -322,7 +322,7 @@ class Session(Closing):
         """
         if type(samples) is not int or samples < 1:
             message = f"samples must be a whole number from 1 on, not {samples!r}"
-            raise ConfigurationError(message)
+            raise ConfigurationError(message, argument="samples")
         clock = self._route.clock
         soonest = None
         for _ in range(samples):
@@ -460,7 +460,7 @@ def _checked_middlewares(middlewares: object) -> tuple[ClientMiddlewareType, ...
     found = tuple(middlewares) if isinstance(middlewares, Iterable) else (middlewares,)
     if not all(callable(middleware) for middleware in found):
         message = "middlewares must be aiohttp client middlewares: callables of a request and a handler"
-        raise ConfigurationError(message)
+        raise ConfigurationError(message, argument="middlewares")
     return found
 
 
@@ -475,21 +475,21 @@ def _checked_origin(base_url: object) -> URL:
         url = None
     if url is None or url.scheme not in {"http", "https"} or not url.host:
         message = "base_url must be a URL such as 'https://openapi.okx.com'"
-        raise ConfigurationError(message)
+        raise ConfigurationError(message, argument="base_url")
     if url.raw_user is not None or url.raw_password is not None:
         message = "base_url must not hold a user or a password"
-        raise ConfigurationError(message)
+        raise ConfigurationError(message, argument="base_url")
     if url.raw_path not in {"", "/"} or url.raw_query_string or url.raw_fragment:
         message = (
             f"base_url must end after the host and port, as {str(url.origin())!r} does: OKX's paths are signed whole"
         )
-        raise ConfigurationError(message)
+        raise ConfigurationError(message, argument="base_url")
     if url.host.endswith("."):
         message = "base_url must not end its host with a dot: it would be another host to the rate limit"
-        raise ConfigurationError(message)
+        raise ConfigurationError(message, argument="base_url")
     if url.scheme == "http" and not _is_loopback(url.host):
         message = f"base_url must begin with https://, because {url.host} is not a loopback address"
-        raise ConfigurationError(message)
+        raise ConfigurationError(message, argument="base_url")
     return url.origin()
 
 
@@ -512,12 +512,12 @@ def _region_from_env() -> Region:
         return Region[name.strip().upper()]
     except KeyError:
         message = f"OKX_REGION must be one of {', '.join(region.name.lower() for region in Region)}, not {name!r}"
-        raise ConfigurationError(message) from None
+        raise ConfigurationError(message, argument="region") from None
 
 
 def _demo_from_env() -> bool:
     word = os.environ.get("OKX_DEMO", "").strip().lower()
     if word not in _YES | _NO:
         message = f"OKX_DEMO must be 1 or 0, not {word!r}"
-        raise ConfigurationError(message)
+        raise ConfigurationError(message, argument="demo")
     return word in _YES

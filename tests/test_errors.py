@@ -72,12 +72,12 @@ def test_the_page_on_errors_shows_the_tree() -> None:
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        ("50119", ["GLOBAL", "US", "EEA", "https://us.okx.com", "https://eea.okx.com"]),
+        ("50119", ["global", "us", "eea", "OKX_REGION", "https://us.okx.com", "https://eea.okx.com"]),
         ("50102", ["clock"]),
         ("50105", ["passphrase"]),
-        ("50113", ["secret_key"]),
+        ("50113", ["secret key", "OKX_SECRET_KEY"]),
         ("50110", ["IP"]),
-        ("50101", ["demo=True", "live"]),
+        ("50101", ["OKX_DEMO=1", "live"]),
     ],
 )
 def test_hints_name_what_to_check(code: str, words: list[str]) -> None:

@@ -11,6 +11,7 @@ from cyclopts import App, CycloptsError, UnusedCliTokensError
 
 from okx_sol_async.cli.account import balance, product
 from okx_sol_async.cli.apy import apy
+from okx_sol_async.cli.arguments import summary_of
 from okx_sol_async.cli.endings import (
     BROKEN_PIPE,
     EXIT_CODES,
@@ -24,7 +25,6 @@ from okx_sol_async.cli.endings import (
 from okx_sol_async.cli.history import history
 from okx_sol_async.cli.serving import emulator
 from okx_sol_async.cli.watching import watch
-from okx_sol_async.cli.words import of_the_command_line, summary_of
 from okx_sol_async.cli.writes import purchase, redeem
 from okx_sol_async.errors import ConfigurationError, OKXError
 from okx_sol_async.version import __version__
@@ -85,7 +85,7 @@ def _run(words: list[str]) -> int:
     except CycloptsError as error:
         return fail(_mistyped(error), "okx-sol --help shows what there is.", EXIT_CODES[ConfigurationError])
     except OKXError as error:
-        return fail(summary_of(error), of_the_command_line(error.hint or ""), _exit_code(error))
+        return fail(summary_of(error), error.hint, _exit_code(error))
     except (KeyboardInterrupt, asyncio.CancelledError):
         return INTERRUPTED
     except OSError as error:

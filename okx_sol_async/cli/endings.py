@@ -12,7 +12,6 @@ from types import FrameType
 from typing import Final
 
 from okx_sol_async import errors
-from okx_sol_async.cli.words import of_the_command_line
 
 #: The exit code of each kind of error; 0 is success, and 2 is also what a mistyped command ends with.
 EXIT_CODES: Final[dict[type[errors.OKXError], int]] = {
@@ -105,4 +104,4 @@ def logged_from(level: int) -> Iterator[None]:
 
 class _Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        say(f"okx-sol: {of_the_command_line(record.getMessage())}")
+        say(f"okx-sol: {record.getMessage()}")

@@ -15,11 +15,11 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from okx_sol_async.cli.arguments import summary_of
 from okx_sol_async.cli.endings import logged_from
 from okx_sol_async.cli.exchange import Connection, Exchange
 from okx_sol_async.cli.forms import minute, number, plain, second
 from okx_sol_async.cli.output import fields_table
-from okx_sol_async.cli.words import summary_of
 from okx_sol_async.errors import OKXError
 from okx_sol_async.models import Balance
 from okx_sol_async.transport.metrics import CallReport

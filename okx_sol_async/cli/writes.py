@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -13,12 +14,12 @@ from typing import Annotated, Final, TypeAlias
 
 from cyclopts import Parameter
 
+from okx_sol_async.cli.arguments import summary_of
 from okx_sol_async.cli.endings import EXIT_CODES, INTERRUPTED, NOTHING_DONE, fail, say
 from okx_sol_async.cli.exchange import Connection, Exchange
 from okx_sol_async.cli.forms import minute, number, percent, plain
 from okx_sol_async.cli.options import Json
 from okx_sol_async.cli.output import print_json, write
-from okx_sol_async.cli.words import summary_of
 from okx_sol_async.errors import ConfigurationError, OKXError, OutcomeUnknown
 from okx_sol_async.models import Order, OrderType, ProductInfo
 from okx_sol_async.staking.arguments import checked_amount
@@ -58,7 +59,7 @@ async def redeem(amt: str, *, yes: Yes = False, exchange: Exchange | None = None
 
 
 async def _write(kind: OrderType, text: str, exchange: Exchange, *, yes: bool, json_: bool) -> int:
-    amt = checked_amount(text)
+    amt = _amount(text)
     if not yes:
         _check_that_somebody_is_there()
     async with exchange.connected() as connection:
@@ -69,6 +70,13 @@ async def _write(kind: OrderType, text: str, exchange: Exchange, *, yes: bool, j
                 say("nothing was sent")
                 return NOTHING_DONE
         return await _send(kind, amt, staking, json_=json_)
+
+
+def _amount(text: str) -> Decimal:
+    if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
+        message = f"the amount must be a number such as 1.5, not {text[:40]!r}"
+        raise ConfigurationError(message, argument="amt")
+    return checked_amount(text)
 
 
 def _check_that_somebody_is_there() -> None:

@@ -84,7 +84,7 @@ class Emulator:
         check_whole_number("port", port)
         if not 0 <= port <= 65_535:
             message = f"port must be from 0 to 65535, not {port}"
-            raise ConfigurationError(message)
+            raise ConfigurationError(message, argument="port")
         _check_host(host)
         check_flag("tls", tls)
         if now is not None and not callable(now):

@@ -42,13 +42,13 @@ class RateLimit:
     def __attrs_post_init__(self) -> None:
         if type(self.requests) is not int or self.requests < 1:
             message = f"requests must be a whole number from 1 on, not {self.requests!r}"
-            raise ConfigurationError(message)
+            raise ConfigurationError(message, argument="requests")
         if type(self.seconds) not in {int, float} or not 0 < self.seconds < math.inf:
             message = f"seconds must be a finite number above 0, not {self.seconds!r}"
-            raise ConfigurationError(message)
+            raise ConfigurationError(message, argument="seconds")
         if type(self.scope) is not Scope:
             message = f"scope must be Scope.USER or Scope.IP, not {self.scope!r}"
-            raise ConfigurationError(message)
+            raise ConfigurationError(message, argument="scope")
 
 
 class BucketKey(NamedTuple):

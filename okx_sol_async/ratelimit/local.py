@@ -59,7 +59,7 @@ class LocalLimiter:
     ) -> None:
         if type(share) not in {int, float} or not 0 < share <= 1:
             message = f"share must be a number above 0 and up to 1, not {share!r}"
-            raise ConfigurationError(message)
+            raise ConfigurationError(message, argument="share")
         check_lead(lead)
         self._share = share
         self._lead: float | Literal["adaptive"] = lead

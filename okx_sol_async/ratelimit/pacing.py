@@ -48,7 +48,7 @@ class PushBack:
             value = getattr(self, name)
             if type(value) not in {int, float} or not (least <= value < math.inf) or (value == least and not inclusive):
                 message = f"{name} must be a finite number {'from' if inclusive else 'above'} {least}, not {value!r}"
-                raise ConfigurationError(message)
+                raise ConfigurationError(message, argument=name)
 
     def intervals(self, requests: int, period: float) -> tuple[float, float, float]:
         """Return the first and the longest interval of the pace, and the one at which bursts are allowed again."""

@@ -59,16 +59,16 @@ class Credentials:
     owner: str
 
     def __init__(self, api_key: str, secret_key: str, passphrase: str, user_id: str | None = None) -> None:
-        problem = (
-            _problem("api_key", api_key)
-            or _problem("secret_key", secret_key)
-            or _problem("passphrase", passphrase)
-            or _label_problem(user_id)
+        error = (
+            _error("api_key", api_key)
+            or _error("secret_key", secret_key)
+            or _error("passphrase", passphrase)
+            or _label_error(user_id)
         )
-        if problem is not None:
+        if error is not None:
             # A traceback may be printed with the locals of its frames; this one holds none of the values then.
             del self, api_key, secret_key, passphrase
-            raise ConfigurationError(problem)
+            raise error
         keep = object.__setattr__
         keep(self, "api_key", api_key)
         keep(self, "secret_key", secret_key)
@@ -142,23 +142,24 @@ class Credentials:
         return f"Credentials(api_key={tail(self.api_key)!r}{label})"
 
 
-def _problem(field: str, value: object) -> str | None:
-    variable = _VARIABLES[field]
+def _error(field: str, value: object) -> ConfigurationError | None:
     if not isinstance(value, str):
-        return f"{field} must be a str, not {type(value).__name__}: give it as OKX shows it ({variable})"
-    if not value:
-        return f"{field} is empty: give the value that OKX shows ({variable})"
-    if not value.isascii():
-        return f"{field} has a character that is not ASCII: copy it again from OKX ({variable})"
-    if any(c.isspace() or not c.isprintable() for c in value):
-        return f"{field} has a space, a line break or a control character: copy it again from OKX ({variable})"
-    return None
+        problem = f"must be a str, not {type(value).__name__}: give it as OKX shows it"
+    elif not value:
+        problem = "is empty: give the value that OKX shows"
+    elif not value.isascii():
+        problem = "has a character that is not ASCII: copy it again from OKX"
+    elif any(c.isspace() or not c.isprintable() for c in value):
+        problem = "has a space, a line break or a control character: copy it again from OKX"
+    else:
+        return None
+    return ConfigurationError(f"{field} {problem}", argument=field)
 
 
-def _label_problem(user_id: object) -> str | None:
+def _label_error(user_id: object) -> ConfigurationError | None:
     if user_id is None or (isinstance(user_id, str) and user_id):
         return None
-    return "user_id must be a label of at least one character, or None (OKX_USER_ID)"
+    return ConfigurationError("user_id must be a label of at least one character, or None", argument="user_id")
 
 
 def _owner(api_key: str, user_id: str | None) -> str:

@@ -118,7 +118,7 @@ def sign_request(
     found = request.url.origin()
     if found != origin:
         message = f"refused to sign a request for {found}: this signer is for {origin} only"
-        raise ConfigurationError(message, hint="Check base_url, and that nothing follows redirects.")
+        raise ConfigurationError(message, hint="Check the base URL, and that nothing follows redirects.")
     timestamp = timestamp_of(now)
     signature = SecretHeader(sign(timestamp, request.method, request.url.raw_path_qs, content, credentials.secret_key))
     headers = request.headers

@@ -42,13 +42,13 @@ def checked_amount(amt: object) -> Decimal:
         message = f"amt must be a Decimal, or a string such as '1.5', not {_show(amt)}"
         # A float is not the number it was written as, and whoever passes a whole number may mean lamports.
         hint = "Write the amount as text, in SOL or OKSOL: Decimal('1.5')." if isinstance(amt, int | float) else None
-        raise ConfigurationError(message, hint=hint)
+        raise ConfigurationError(message, argument="amt", hint=hint)
     if not amt.is_finite() or amt <= 0 or amt.adjusted() >= WHOLE_DIGITS:
         message = f"amt must be a number above 0 and below 10^{WHOLE_DIGITS}, not {_show(amt)}"
-        raise ConfigurationError(message)
+        raise ConfigurationError(message, argument="amt")
     if int(amt.as_tuple().exponent) < -DECIMALS:
         message = f"amt must have at most {DECIMALS} decimals, not {_show(amt)}"
-        raise ConfigurationError(message, hint="Round it as you mean it: amt.quantize(Decimal('0.000000001')).")
+        raise ConfigurationError(message, argument="amt", hint=f"Round it to {DECIMALS} decimals.")
     return amt
 
 
@@ -64,7 +64,7 @@ def checked_word(name: str, word: object, kind: type[W]) -> W | None:
     if isinstance(word, str) and word in list(kind):
         return kind(word)
     message = f"{name} must be one of {', '.join(kind)}, or None, not {_show(word)}"
-    raise ConfigurationError(message)
+    raise ConfigurationError(message, argument=name)
 
 
 def milliseconds(name: str, at: object, *, rounded_up: bool) -> int:
@@ -76,10 +76,12 @@ def milliseconds(name: str, at: object, *, rounded_up: bool) -> int:
     """
     if not isinstance(at, datetime) or at.utcoffset() is None:
         message = f"{name} must be an aware datetime, not {_show(at)}"
-        raise ConfigurationError(message, hint="Say of which time zone it is: datetime(2026, 1, 31, tzinfo=UTC).")
+        raise ConfigurationError(
+            message, argument=name, hint="Say of which time zone it is: datetime(2026, 1, 31, tzinfo=UTC)."
+        )
     if at < _EPOCH:
         message = f"{name} must not be before 1970, not {at.isoformat()}"
-        raise ConfigurationError(message)
+        raise ConfigurationError(message, argument=name)
     since = at - _EPOCH
     return -(-since // _MILLISECOND) if rounded_up else since // _MILLISECOND
 
@@ -98,7 +100,7 @@ def page_bound(name: str, at: object, *, rounded_up: bool) -> int:
     if isinstance(at, datetime):
         return milliseconds(name, at, rounded_up=rounded_up)
     message = f"{name} must be an aware datetime, or milliseconds since 1970 as OKX writes them, not {_show(at)}"
-    raise ConfigurationError(message)
+    raise ConfigurationError(message, argument=name)
 
 
 def moment(of: int) -> datetime:
@@ -115,7 +117,7 @@ def whole_number(name: str, number: object, most: int | None = None) -> int:
     """
     if type(number) is not int or number < 1 or (most is not None and number > most):
         message = f"{name} must be a whole number from 1 {'on' if most is None else f'to {most}'}, not {_show(number)}"
-        raise ConfigurationError(message)
+        raise ConfigurationError(message, argument=name)
     return number
 
 
@@ -134,10 +136,10 @@ def seconds(name: str, number: object, *, positive: bool) -> float:
     ):
         bound = "above 0" if positive else "from 0 on"
         message = f"{name} must be a finite number of seconds {bound}, not {_show(number)}"
-        raise ConfigurationError(message)
+        raise ConfigurationError(message, argument=name)
     return float(number)
 
 
 def _show(value: object) -> str:
-    shown = repr(value)
+    shown = str(value) if isinstance(value, Decimal) else repr(value)
     return shown if len(shown) <= 60 else f"a {type(value).__name__}"

@@ -65,7 +65,7 @@ async def _as_they_come(
 async def _ask(session: Session, user: Credentials) -> tuple[Credentials, Balance | OKXError]:
     if not isinstance(user, Credentials):
         message = f"credentials must be Credentials, not {type(user).__name__}"
-        return user, ConfigurationError(message)
+        return user, ConfigurationError(message, argument="credentials")
     try:
         return user, await session.call(BALANCE, user)
     except OKXError as error:

@@ -59,7 +59,9 @@ class SolStaking(Closing):
     def __init__(self, credentials: Credentials, session: Session | None = None) -> None:
         if not isinstance(credentials, Credentials):
             message = f"credentials must be Credentials, not {type(credentials).__name__}"
-            raise ConfigurationError(message, hint="Make them with Credentials(...) or Credentials.from_env().")
+            raise ConfigurationError(
+                message, argument="credentials", hint="Make them with Credentials(...) or Credentials.from_env()."
+            )
         self._credentials = credentials
         self._owns_session = session is None
         self._session = Session() if session is None else session

@@ -67,7 +67,7 @@ NOTICEABLE_WAIT: Final = 0.001
 _QUOTED: Final = 4000
 _REPR_OF_ERROR: Final = re.compile(r"<\w+: \d+, message=(['\"])(.*)\1>")
 _TLS_HINT: Final = (
-    "Check base_url, the clock of this machine, and whether something on the way puts a certificate of its own in place"
+    "Check the base URL (OKX_BASE_URL), the clock of this machine, and whether something on the way puts a certificate of its own in place"
     " of the server's. A certificate that only you trust goes into SSL_CERT_FILE."
 )
 _CHANGED: Final = (
@@ -586,11 +586,13 @@ class Call(Generic[R]):
             failure = TransportError(f"no safe connection: {text}", hint=_TLS_HINT)
             failure.transient = False
             return failure
-        return TransportError(f"no whole answer came: {text}", hint="Check the network and base_url.")
+        return TransportError(
+            f"no whole answer came: {text}", hint="Check the network and the base URL (OKX_BASE_URL)."
+        )
 
     def _timed_out(self) -> Timeout:
-        message = f"no whole answer within {self._route.deadlines.timeout:g} s (timeout)"
-        return Timeout(message, hint="Try again, or allow more.")
+        message = f"no whole answer within {self._route.deadlines.timeout:g} s"
+        return Timeout(message, hint="Try again later, or with a longer timeout.")
 
     def _without_echo(self, failure: OKXError, response: ClientResponse, body: bytes) -> OKXError:
         """Return the failure that an answer means, with no part of a secret that the server may have echoed in it.
@@ -728,7 +730,7 @@ def _told_by(error: aiohttp.ClientError) -> str:
 
 def _not_connected() -> Timeout:
     message = f"no connection within {CONNECT_TIMEOUT:g} s: the host does not answer, or all connections are busy"
-    return Timeout(message, hint="Check the network and base_url.")
+    return Timeout(message, hint="Check the network and the base URL (OKX_BASE_URL).")
 
 
 def _may_pass(error: aiohttp.ClientSSLError) -> bool:

@@ -64,7 +64,7 @@ def test_an_argument_wins_over_the_environment(
     [
         ("OKX_SECRET_KEY", "wrong-secret", 3, "OKX_SECRET_KEY"),
         ("OKX_PASSPHRASE", "wrong-passphrase", 3, "OKX_PASSPHRASE"),
-        pytest.param("OKX_API_KEY", "8f1c2d3e-dead-beef-9c6d-7e8f90a1b2c3", 3, "--region", id="a key that is none"),
+        pytest.param("OKX_API_KEY", "8f1c2d3e-dead-beef-9c6d-7e8f90a1b2c3", 3, "OKX_REGION", id="a key that is none"),
         ("OKX_SECRET_KEY", "with space", 2, "OKX_SECRET_KEY"),
         ("OKX_SECRET_KEY", "", 2, "OKX_SECRET_KEY"),
         ("OKX_DEMO", "1", 3, "demo"),

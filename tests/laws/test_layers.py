@@ -54,7 +54,7 @@ INNER_ROWS = {
         {"__init__"},
     ),
     "cli": (
-        {"words"},
+        {"arguments"},
         {"endings", "forms", "axes", "emulated", "options"},
         {"exchange", "output", "plot", "chart"},
         {"live", "account", "history", "apy", "writes"},

@@ -406,7 +406,7 @@ async def test_the_least_purchase_is_named(exchange: Emulator, session: Session)
         await SolStaking(exchange.credentials, session).purchase("0.2")
 
     assert "51727" == caught.value.code
-    assert "product_info" in str(caught.value)
+    assert "product info" in str(caught.value)
 
 
 async def test_a_key_that_may_only_read(exchange: Emulator, session: Session) -> None:
