@@ -75,6 +75,8 @@ class Exchange:
         self.paths: list[str] = []
         self.refuse_always = False
         self.tells_time = True
+        #: What each signed request was ahead of the clock of this machine, in seconds.
+        self.signed_ahead: list[float] = []
         #: How long each answer on the time takes, one after the other, on its way back.
         self.delays: list[float] = []
 
@@ -93,6 +95,7 @@ class Exchange:
             await asyncio.sleep(self.delays.pop(0) if self.delays else 0)
         else:
             signed = datetime.fromisoformat(request.headers["OK-ACCESS-TIMESTAMP"]).timestamp()
+            self.signed_ahead.append(signed - wall())
             if abs(self.now() - signed) > TOLERANCE or self.refuse_always:
                 status, answer = 401, {"code": "50102", "msg": "Timestamp request expired"}
         response = web.Response(status=status, body=json.dumps(answer).encode(), content_type="application/json")
@@ -201,6 +204,34 @@ async def test_how_far_a_clock_is_off_that_okx_accepts(off: float) -> None:
 
         assert session.clock_offset == pytest.approx(off, abs=0.6)
     assert [BALANCE.path] == exchange.paths
+
+
+@pytest.mark.parametrize("off", [3.0, 10.0, -10.0, 20.0, -28.0])
+async def test_a_clock_that_was_never_corrected_is_that_of_this_machine(off: float) -> None:
+    """What OKX accepts is signed by this machine's clock, whatever `Date` says, call after call."""
+    exchange = Exchange(off)
+    async with session_of(exchange) as session:
+        for _ in range(4):
+            await session.call(BALANCE, CREDENTIALS)
+            # Each response has another `Date` then.
+            await asyncio.sleep(1.5)
+
+    assert [0.0] * 4 == pytest.approx(exchange.signed_ahead, abs=0.1)
+
+
+@pytest.mark.parametrize("drift", [5.0, -5.0, 12.0])
+async def test_a_clock_that_was_corrected_follows_date(drift: float) -> None:
+    """Once it is OKX's clock, it stays OKX's clock: a `Date` that is near is followed."""
+    exchange = Exchange(600.0)
+    async with session_of(exchange) as session:
+        await session.call(BALANCE, CREDENTIALS)
+        exchange.off += drift
+        for _ in range(2):
+            await asyncio.sleep(1.5)
+            await session.call(BALANCE, CREDENTIALS)
+
+    assert 4 == exchange.signed
+    assert exchange.signed_ahead[-1] == pytest.approx(600.0 + drift, abs=0.7)
 
 
 async def test_clocks_that_agree_need_no_synchronising() -> None:
