@@ -87,7 +87,7 @@ def an_endpoint_of_ones_own() -> Endpoint[int]:
     return Endpoint("GET", "/api/v5/public/time", RateLimit(10, 2.0, Scope.IP), decode=lambda _: 0, signed=False)
 
 
-def errors_tell_all(error: OKXError) -> tuple[str | None, int | None, str | None, str | None, str | None]:
+def errors_have_details(error: OKXError) -> tuple[str | None, int | None, str | None, str | None, str | None]:
     return error.code, error.status, error.endpoint, error.trace_id, error.hint
 
 
@@ -119,7 +119,7 @@ async def amounts_are_exact(staking: SolStaking) -> None:
     await staking.redeem(1)  # type: ignore[arg-type]
 
 
-async def a_lost_answer_is_looked_up(error: OutcomeUnknown) -> Order | None:
+async def a_lost_response_is_looked_up(error: OutcomeUnknown) -> Order | None:
     sent: tuple[OrderType | None, Decimal | None, datetime | None] = error.type, error.amt, error.sent_at
     assert sent
     return await error.resolve(wait=5)

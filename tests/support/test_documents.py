@@ -23,13 +23,15 @@ def block(language: str, *lines: str) -> str:
     return "\n".join([f"```{language}", *lines, "```", "", ""])
 
 
-def evaluate(text: str) -> None:
-    """Evaluate each block of a document, as the plugin does."""
+def evaluate(text: str) -> int:
+    """Evaluate each block of a document, as the plugin does, and return how many there were."""
     document = Document(text, "a document")
     for region in documents.parse(document):
         document.add(region)
-    for example in document:
+    examples = list(document)
+    for example in examples:
         example.evaluate()
+    return len(examples)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +59,7 @@ def evaluate(text: str) -> None:
 )
 def test_a_block_that_is_right_passes(text: str) -> None:
     """What a document shows passes if it is so."""
-    evaluate(text)
+    assert evaluate(text) == text.count("```") // 2
 
 
 @pytest.mark.parametrize(

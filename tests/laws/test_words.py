@@ -1,0 +1,161 @@
+"""The project is written in the plain English of the field, and one name means one thing (docs/design.md, "Words")."""
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import okx_sol_async
+
+PACKAGE: Final = Path(okx_sol_async.__file__).parent
+TESTS: Final = Path(__file__).parents[1]
+#: Words that are not used, each with what is used instead.
+BANNED: Final = {
+    r"tell(?:s|ing)?|told": "report, say, inform",
+    r"befall(?:s|en)?|befell": "happen to, apply to",
+    r"mend(?:s|ed|ing)?": "fix, repair",
+    r"meet(?:s|ing)?": "have, find, see",
+    r"those who": "the callers, the users",
+    r"so many times|so often|so many seconds": "how many times, a number of seconds",
+    r"nobody": "no one, or who does not",
+    r"whoever": "the caller that",
+    r"let(?:s|ting)? go": "drop, evict, release",
+    r"travel(?:s|led|ling)?": "be in flight, arrive",
+    r"onlookers?": "observer",
+    r"of course|course": "response plan, certainly",
+    r"journeys?": "request, latency",
+    r"what passes": "temporary failures",
+    # `answered` stays: it is a public method of a lease.
+    r"answers?|answering": "response, respond",
+}
+_WORDS: Final = {re.compile(rf"\b(?:{pattern})\b"): instead for pattern, instead in BANNED.items()}
+#: What is still to be rewritten, by the beginning of its path. It only gets shorter.
+WORDS_TO_REWRITE: Final = (
+    "cli/",
+    "codec/structure.py",
+    "emulator/",
+    "endpoint.py",
+    "errors.py",
+    "models.py",
+    "ratelimit/",
+    "session.py",
+    "signing/credentials.py",
+    "staking/",
+    "transport/",
+)
+NAMES_TO_REWRITE: Final = ("cli/", "emulator/", "ratelimit/")
+TESTS_TO_REWRITE: Final = (
+    "benchmarks/",
+    "cli/",
+    "codec/",
+    "emulator/",
+    "laws/",
+    "ratelimit/",
+    "simulation/",
+    "staking/",
+    "support/",
+    "test_errors.py",
+    "test_session",
+    "transport/",
+)
+#: Test files that are still longer than `LONGEST`. It only gets shorter.
+FILES_TO_SPLIT: Final = (
+    "emulator/",
+    "laws/",
+    "ratelimit/",
+    "simulation/",
+    "staking/test_client.py",
+    "staking/test_reconciliation.py",
+    "test_session.py",
+    "transport/test_clock.py",
+    "transport/test_resend.py",
+)
+#: The most lines of a test file: a page or two of tests, about one module.
+LONGEST: Final = 420
+
+
+def plain(text: str) -> str:
+    """Return a text in lower case on one line, with the names in it taken apart: ``_readBody`` is ``read body``."""
+    apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", text).replace("_", " ").replace("#", " ")
+    return " ".join(apart.lower().split())
+
+
+def banned_in(text: str) -> set[str]:
+    """Return the banned words of a text."""
+    found = plain(text)
+    return {match.group() for word in _WORDS for match in word.finditer(found)}
+
+
+def sources(root: Path, but_for: Iterable[str]) -> dict[str, str]:
+    """Return the modules below a folder, by their paths."""
+    files = {path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*.py"))}
+    return {
+        name: path.read_text(encoding="utf-8") for name, path in files.items() if not name.startswith(tuple(but_for))
+    }
+
+
+def test_the_search_finds_banned_words() -> None:
+    """The check can fail: it finds names, comments, and sentences over two lines."""
+    assert {"told"} == banned_in("def _toldBy(): ...")
+    assert {"so often", "nobody"} == banned_in("# It is sent so\n    # often that nobody waits.")
+    assert set() == banned_in("amendments of intellect, and lease.answered()")
+
+
+def test_the_package_uses_no_banned_word() -> None:
+    """Not in a name, a docstring, a comment, a log message, an error message or a hint."""
+    found = {name: banned_in(text) for name, text in sources(PACKAGE, WORDS_TO_REWRITE).items()}
+
+    assert {} == {name: words for name, words in found.items() if words}
+
+
+def names_and_docstrings(source: str) -> str:
+    """Return the names of the functions and classes of a module, and all its docstrings."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.append(node.name)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module):
+            found.append(ast.get_docstring(node) or "")
+    return "\n".join(found)
+
+
+def test_the_tests_use_no_banned_word() -> None:
+    """The names and docstrings of tests are read as the list of requirements."""
+    modules = sources(TESTS, TESTS_TO_REWRITE)
+    found = {name: banned_in(names_and_docstrings(text)) for name, text in modules.items()}
+
+    assert {} == {name: words for name, words in found.items() if words}
+
+
+def test_no_class_name_is_used_twice() -> None:
+    """One name means one thing, in the whole package."""
+    modules = defaultdict(list)
+    for module, text in sources(PACKAGE, NAMES_TO_REWRITE).items():
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ClassDef):
+                modules[node.name].append(module)
+
+    assert {} == {name: places for name, places in modules.items() if len(places) > 1}
+
+
+def test_no_test_file_is_long() -> None:
+    """A test is found by the name of its file, so a file is about one thing."""
+    found = sources(TESTS, FILES_TO_SPLIT)
+
+    assert {} == {name: lines for name, text in found.items() if (lines := text.count("\n")) > LONGEST}
+
+
+@pytest.mark.parametrize(
+    ("root", "beginnings"),
+    [(PACKAGE, WORDS_TO_REWRITE), (PACKAGE, NAMES_TO_REWRITE), (TESTS, TESTS_TO_REWRITE), (TESTS, FILES_TO_SPLIT)],
+    ids=["words", "class names", "tests", "long test files"],
+)
+def test_what_is_still_to_be_rewritten_exists(root: Path, beginnings: tuple[str, ...]) -> None:
+    """An entry whose files are gone is removed."""
+    names = sources(root, ())
+
+    assert [] == [beginning for beginning in beginnings if not any(name.startswith(beginning) for name in names)]
