@@ -1,5 +1,6 @@
 """The asyncio SDK for OKX's SOL staking API."""
 
+from okx_sol_async.config import Region
 from okx_sol_async.endpoint import ACCOUNT_CONFIG, Endpoint
 from okx_sol_async.errors import (
     APIError,
@@ -23,7 +24,7 @@ from okx_sol_async.ratelimit.bucket import TokenBucket
 from okx_sol_async.ratelimit.limit import Bucket, BucketKey, Lease, Limiter, RateLimit, Scope
 from okx_sol_async.ratelimit.local import LocalLimiter
 from okx_sol_async.ratelimit.pacing import PushBack
-from okx_sol_async.session import Region, Session
+from okx_sol_async.session import Session
 from okx_sol_async.signing.credentials import Credentials
 from okx_sol_async.signing.signer import Signer, sign
 from okx_sol_async.staking.bulk import balances

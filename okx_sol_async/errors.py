@@ -25,9 +25,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from copy import copy
 from datetime import datetime
 from decimal import Decimal
-from typing import Final, TypedDict, Unpack
+from typing import Final, Self, TypedDict, Unpack
 
 import attrs
 
@@ -36,17 +37,23 @@ from okx_sol_async.models import Order, OrderType
 MESSAGE_LIMIT: Final = 200
 
 
-class ErrorDetails(TypedDict, total=False):
-    """What every error takes besides its message. Each is an attribute of `OKXError`, `None` where it is not given."""
+class CallDetails(TypedDict, total=False):
+    """What an error knows of its call. Each is an attribute of `OKXError`, `None` where it is not given."""
 
-    code: str | None
-    status: int | None
     endpoint: str | None
     trace_id: str | None
-    hint: str | None
     attempts: int | None
     waited: float | None
     retry_after: float | None
+
+
+class ErrorDetails(CallDetails, total=False):
+    """What every error takes besides its message."""
+
+    code: str | None
+    status: int | None
+    hint: str | None
+    transient: bool
 
 
 class OKXError(Exception):
@@ -84,6 +91,14 @@ class OKXError(Exception):
         self.attempts = details.get("attempts")
         self.waited = details.get("waited")
         self.retry_after = details.get("retry_after")
+        if "transient" in details:
+            self.transient = details["transient"]
+
+    def with_details(self, **details: Unpack[ErrorDetails]) -> Self:
+        """Return a copy of the error with other details, and without traceback and cause."""
+        error = copy(self)
+        error.__dict__.update(details)
+        return error
 
     @property
     def message(self) -> str:
@@ -188,16 +203,28 @@ class Rejected(APIError):
 class OutcomeUnknown(OKXError):
     """A write was sent and no answer says whether it happened. Look it up before you send it again: `resolve`."""
 
-    #: What came instead of an answer.
-    reason: OKXError | None = None
-    #: The timestamp of its signature (UTC). OKX takes it only within 30 seconds of that, by its own clock.
-    sent_at: datetime | None = None
+    #: What happened instead of a response.
+    reason: OKXError | None
+    #: The timestamp of its signature (UTC). OKX accepts it only within 30 seconds of that, by its own clock.
+    sent_at: datetime | None
     #: Whether it was to be a purchase or a redemption; `None` for a write that is neither.
     type: OrderType | None = None
     #: The amount, in SOL for a purchase and in OKSOL for a redemption; `None` for a write that is neither.
     amt: Decimal | None = None
     #: What `resolve` looks it up with; `None` where nobody knows how.
     look_up: Callable[[float | None], Awaitable[Order | None]] | None = None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: OKXError | None = None,
+        sent_at: datetime | None = None,
+        **details: Unpack[ErrorDetails],
+    ) -> None:
+        super().__init__(message, **details)
+        self.reason = reason
+        self.sent_at = sent_at
 
     async def resolve(self, *, wait: float | None = None) -> Order | None:
         """Look up in the history whether the purchase or redemption happened.
@@ -310,15 +337,24 @@ CODES: Final[dict[str, CodeRule]] = {
 }
 
 
-def api_error(*, status: int, code: str | None = None, msg: str = "") -> APIError:
-    """Return the error for a refusal: by its code, or by the HTTP status where no envelope told a code.
+def api_error(*, status: int, code: str | None = None, msg: str = "", **details: Unpack[CallDetails]) -> APIError:
+    """Return the error for a refusal: by its code, or by the HTTP status where there is no envelope with a code.
 
     A code may carry a sub-code (``51008_1000``); the part before the underscore decides.
     """
     rule = CODES.get(code.partition("_")[0]) if code is not None else None
     if rule is None:
         rule = _rule_by_status(status, coded=code is not None)
-    return rule.exception(one_line(msg) or f"OKX answered HTTP {status}", code=code, status=status, hint=rule.hint)
+    message = one_line(msg) or f"OKX answered HTTP {status}"
+    return rule.exception(message, code=code, status=status, hint=rule.hint, **details)
+
+
+#: What a response without a code of OKX's means, by its HTTP status.
+STATUSES: Final[dict[int, CodeRule]] = {
+    403: CodeRule(Rejected, "The network in front of OKX refuses this machine: check its country, proxy and IP."),
+    408: CodeRule(Unavailable, "The server closed an idle connection, or waited too long for the request; try again."),
+    429: CodeRule(RateLimited, "OKX or the network in front of it asks for fewer calls."),
+}
 
 
 def _rule_by_status(status: int, *, coded: bool) -> CodeRule:
@@ -326,15 +362,13 @@ def _rule_by_status(status: int, *, coded: bool) -> CodeRule:
         return CodeRule(Unavailable, "OKX or the network in front of it is down; try again later.")
     if coded:
         return CodeRule(Rejected)
-    if status == 429:
-        return CodeRule(RateLimited, "OKX or the network in front of it asks for fewer calls.")
+    if status in STATUSES:
+        return STATUSES[status]
     if 300 <= status < 400:
         return CodeRule(
             Rejected,
             "Redirects are not followed, because they would carry signatures away: check the base URL (OKX_BASE_URL).",
         )
-    if status == 403:
-        return CodeRule(Rejected, "The network in front of OKX refuses this machine: check its country, proxy and IP.")
     return CodeRule(
         Rejected,
         "This is no response of OKX's API: check the base URL (OKX_BASE_URL) and what is between this machine and OKX.",

@@ -25,12 +25,14 @@ from okx_sol_async import (
     LocalLimiter,
     OKXError,
     OutcomeUnknown,
+    QueueTimeout,
     RateLimit,
     RateLimited,
     Region,
     Rejected,
     Scope,
     Session,
+    SessionClosed,
     SolStaking,
     Timeout,
     TokenBucket,
@@ -38,8 +40,8 @@ from okx_sol_async import (
     apy_history,
 )
 from okx_sol_async.emulator import Emulator
-from okx_sol_async.transport.call import REFUSALS
 from okx_sol_async.transport.clock import ServerClock
+from okx_sol_async.transport.resend import MAX_REFUSALS
 from tests.support.serving import serving
 from tests.support.virtual_time import now
 
@@ -270,8 +272,8 @@ async def test_ten_refusals_are_told() -> None:
             await session.call(BALANCE, CREDENTIALS)
 
     assert "50011" == caught.value.code
-    assert REFUSALS == len(foreign.timestamps)
-    assert ["acquire", "answered", "refused"] * REFUSALS == limiter.events
+    assert MAX_REFUSALS == len(foreign.timestamps)
+    assert ["acquire", "answered", "refused"] * MAX_REFUSALS == limiter.events
 
 
 async def test_a_refusal_that_max_wait_cannot_heal_is_told() -> None:
@@ -359,7 +361,7 @@ async def test_max_wait_counts_the_queue_only() -> None:
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
 
     assert [EXPECTED] * 6 == outcomes[:6]
-    assert [Timeout, Timeout] == [type(outcome) for outcome in outcomes[6:]]
+    assert [QueueTimeout, QueueTimeout] == [type(outcome) for outcome in outcomes[6:]]
     assert "max_wait" in str(outcomes[6])
     assert 6 == exchange.tally().received
 
@@ -666,7 +668,7 @@ async def test_nothing_is_sent_once_the_session_closes() -> None:
     async def stubborn(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         try:
             return await handler(request)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, SessionClosed):
             return await handler(request)
 
     limiter = InstantLimiter()
@@ -675,10 +677,10 @@ async def test_nothing_is_sent_once_the_session_closes() -> None:
         task = asyncio.create_task(session.call(BALANCE, exchange.credentials))
         await asyncio.sleep(0.05)
         await session.aclose()
-        with pytest.raises(ConfigurationError, match="closed while"):
+        with pytest.raises(SessionClosed, match="closed during"):
             await task
 
-    assert ["acquire", "abandoned", "acquire", "answered"] == limiter.events
+    assert ["acquire", "abandoned"] == limiter.events
     assert exchange.tally().received <= 1
 
 
@@ -692,7 +694,7 @@ async def test_closing_twice_at_once_waits_once() -> None:
         await asyncio.gather(session.aclose(), session.aclose())
 
         assert now() - began < 0.9
-        with pytest.raises(ConfigurationError):
+        with pytest.raises(SessionClosed):
             await task
 
 
@@ -703,7 +705,7 @@ async def test_a_closed_session_refuses_calls(exchange: Emulator) -> None:
     await session.aclose()
     await session.aclose()
 
-    with pytest.raises(ConfigurationError, match="this session is closed"):
+    with pytest.raises(SessionClosed, match="this session is closed"):
         await session.call(BALANCE, exchange.credentials)
 
     assert "closed" in repr(session)
@@ -722,8 +724,8 @@ async def test_calls_in_flight_end_when_the_session_closes() -> None:
 
     assert now() - began < 0.9
     assert [True] * 9 == ended
-    assert [ConfigurationError] * 9 == [type(outcome) for outcome in outcomes]
-    assert "closed while the call" in str(outcomes[0])
+    assert [SessionClosed] * 9 == [type(outcome) for outcome in outcomes]
+    assert "closed during the call" in str(outcomes[0])
 
 
 async def test_a_session_closes_after_an_error(exchange: Emulator) -> None:
@@ -731,7 +733,7 @@ async def test_a_session_closes_after_an_error(exchange: Emulator) -> None:
     with pytest.raises(ZeroDivisionError):  # noqa: PT012 - it must be raised inside the session
         async with Session(base_url=exchange.url) as session:
             await session.call(BALANCE, exchange.credentials)
-            http = session._http
+            http = session._connections._reads
             raise ZeroDivisionError
 
     assert http is not None
@@ -773,7 +775,7 @@ async def test_staking_closes_only_a_session_of_its_own(exchange: Emulator, monk
     async with SolStaking.from_env() as staking:
         assert EXPECTED == await staking.balance()
 
-    with pytest.raises(ConfigurationError, match="closed"):
+    with pytest.raises(SessionClosed, match="closed"):
         await staking.balance()
 
 
@@ -921,9 +923,9 @@ async def test_a_refusal_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
         await session.call(BALANCE, CREDENTIALS)
 
     told = [record for record in caplog.records if record.name == "okx_sol_async"]
-    [record] = [record for record in told if record.levelno > logging.DEBUG]
+    [record] = [record for record in told if record.levelno > logging.INFO]
     assert "WARNING" == record.levelname
-    assert "something else spends the same limit" in record.getMessage()
+    assert "other calls spend the same limit" in record.getMessage()
 
 
 async def test_a_session_counts_what_it_sees() -> None:

@@ -12,18 +12,18 @@ import pytest
 from okx_sol_async import (
     BALANCE,
     PURCHASE,
-    ConfigurationError,
     Credentials,
     LocalLimiter,
     OKXError,
     OutcomeUnknown,
     Session,
+    SessionClosed,
     Timeout,
     TokenBucket,
     TransportError,
 )
-from okx_sol_async.transport import resend as retries
-from okx_sol_async.transport.call import CONNECT_TIMEOUT
+from okx_sol_async.transport import recovery, resend
+from okx_sol_async.transport.http import CONNECT_TIMEOUT
 from tests.support.serving import http_answer, request_of, serving_raw
 from tests.support.virtual_time import VirtualSocketLoop, run_with_sockets
 
@@ -89,9 +89,9 @@ async def session_of(
 
 
 def acquired(session: Session) -> int:
-    assert session._http is not None
-    assert session._http.connector is not None
-    return len(session._http.connector._acquired)
+    assert session._connections._reads is not None
+    assert session._connections._reads.connector is not None
+    return len(session._connections._reads.connector._acquired)
 
 
 def free(session: Session) -> int:
@@ -106,10 +106,10 @@ async def nothing_is_left(session: Session, tasks: set[asyncio.Task[object]]) ->
     assert isinstance(bucket, TokenBucket)
     assert (0, 0, 0) == (bucket._in_flight, bucket._waking, bucket.queue)
     assert bucket._timer is None
-    assert not session._calls
-    assert not session._route.deadlines._due
-    assert not session._route.asking_time.locked()
-    if session._http is not None:
+    assert not len(session._state.in_flight)
+    assert not session._options.timeouts._due
+    assert not session._state.clock._asking.locked()
+    if session._connections._reads is not None:
         assert 0 == acquired(session)
     await asyncio.sleep(0.05)
     mine = {task for task in asyncio.all_tasks() if "serve" not in repr(task.get_coro())}
@@ -133,7 +133,7 @@ STORIES: dict[str, tuple[tuple[bytes, ...], int]] = {
 
 @pytest.fixture(autouse=True)
 def _longest_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retries.random, "uniform", lambda low, high: high)
+    monkeypatch.setattr(recovery.random, "uniform", lambda low, high: high)
 
 
 async def steps(number: int) -> None:
@@ -176,7 +176,7 @@ async def close(session: Session, call: asyncio.Task[object]) -> None:
     await session.aclose()
     assert call.done()
     if not done:
-        with pytest.raises(ConfigurationError, match="closed while"):
+        with pytest.raises(SessionClosed, match="closed during"):
             await call
 
 
@@ -186,7 +186,7 @@ async def cancel_and_close(session: Session, call: asyncio.Task[object]) -> None
     await steps(1)
     call.cancel()
     await asyncio.wait([closing, call])
-    assert done or call.cancelled() or isinstance(call.exception(), ConfigurationError)
+    assert done or call.cancelled() or isinstance(call.exception(), SessionClosed)
     assert closing.exception() is None
 
 
@@ -196,12 +196,12 @@ async def close_and_give_up(session: Session, call: asyncio.Task[object]) -> Non
     await steps(1)
     closing.cancel()
     await asyncio.wait([closing, call])
-    assert call.exception() is None or isinstance(call.exception(), ConfigurationError)
-    assert session._http is None
+    assert call.exception() is None or isinstance(call.exception(), SessionClosed)
+    assert session._connections._reads is None
 
 
 async def run_out_of_time(session: Session, call: asyncio.Task[object]) -> None:
-    for due in list(session._route.deadlines._due):
+    for due in list(session._options.timeouts._due):
         due.expire()
     with suppress(OKXError):
         await call
@@ -259,7 +259,7 @@ async def test_our_own_timeout_and_the_callers_fire_in_each_phase() -> None:
 
 def test_nothing_older_than_five_seconds_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     """With all connections busy, a call that was signed does not wait for one for longer, and is not sent then."""
-    monkeypatch.setattr("okx_sol_async.session.CONNECTIONS", 2)
+    monkeypatch.setattr("okx_sol_async.transport.http.MAX_CONNECTIONS", 2)
     exchange = Exchange(HANG, HANG)
     other = Credentials("another-key", "another-secret", "another-passphrase")
 
@@ -300,7 +300,7 @@ def test_a_write_that_is_ended_says_whether_it_left() -> None:
     while run_with_sockets(scenario(step)):
         step += 1
 
-    assert {(ConfigurationError, 0), (OutcomeUnknown, 1)} == seen
+    assert {(SessionClosed, 0), (OutcomeUnknown, 1)} == seen
 
 
 @pytest.mark.parametrize("end", ["close", "timeout"])
@@ -320,7 +320,7 @@ async def test_a_write_that_is_ended_while_it_looks_for_the_host(end: str, monke
         await looking.wait()
         if end == "close":
             await session.aclose()
-        with pytest.raises(ConfigurationError if end == "close" else Timeout):
+        with pytest.raises(SessionClosed if end == "close" else Timeout):
             await call
 
 
@@ -343,7 +343,7 @@ async def test_a_name_that_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", unknown)
-    monkeypatch.setattr(retries, "FIRST_WAIT", 0.0)
+    monkeypatch.setattr(resend, "FIRST_WAIT", 0.0)
     async with Session(base_url="https://okx.invalid", limiter=LocalLimiter(), attempts=2) as session:
         with pytest.raises(TransportError, match=r"okx\.invalid") as caught:
             await session.call(BALANCE, CREDENTIALS)
@@ -364,7 +364,7 @@ async def test_closing_ends_many_calls_in_every_phase() -> None:
     assert [] == [
         outcome for outcome in outcomes if isinstance(outcome, Exception) and not isinstance(outcome, OKXError)
     ]
-    assert sum(isinstance(outcome, ConfigurationError) for outcome in outcomes) >= 7
+    assert sum(isinstance(outcome, SessionClosed) for outcome in outcomes) >= 7
 
 
 async def test_an_address_of_ip_version_6() -> None:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 import attrs
 from cyclopts import Parameter
 
+from okx_sol_async.config import Region
 from okx_sol_async.errors import ConfigurationError
-from okx_sol_async.session import Region, Session
+from okx_sol_async.session import Session
 from okx_sol_async.signing.credentials import Credentials
 from okx_sol_async.staking.client import SolStaking
 from okx_sol_async.transport.metrics import CallReport

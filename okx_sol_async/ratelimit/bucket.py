@@ -17,7 +17,7 @@ from collections import OrderedDict
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self
 
-from okx_sol_async.errors import ConfigurationError, Timeout
+from okx_sol_async.errors import ConfigurationError, QueueTimeout
 from okx_sol_async.ratelimit.latency import LongestAnswer, ShortestAnswer
 from okx_sol_async.ratelimit.pacing import DEFAULT, Pace, PushBack
 
@@ -505,7 +505,7 @@ class TokenBucket:
                 f"{ahead} calls of this user wait for their turn before this one, which would wait at least"
                 f" {wait:.3f} s and may wait {max(deadline - now, 0.0):.3f} s (max_wait)"
             )
-            raise Timeout(message, hint="Call less often, or allow a longer max_wait.")
+            raise QueueTimeout(message, hint="Call less often, or allow a longer max_wait.")
 
     def _least_wait(self, ahead: int, now: float) -> float:
         """Return the seconds that a call waits at least when ``ahead`` others go before it."""
@@ -670,6 +670,6 @@ def _give_up(turn: asyncio.Future[bool]) -> None:
         turn.set_result(False)
 
 
-def _no_turn(queue: int) -> Timeout:
+def _no_turn(queue: int) -> QueueTimeout:
     message = f"no turn within max_wait: {queue} other calls of this user wait"
-    return Timeout(message, hint="Call less often, or allow a longer max_wait.")
+    return QueueTimeout(message, hint="Call less often, or allow a longer max_wait.")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final, TypeVar
 
+from okx_sol_async._checks import shown
 from okx_sol_async.errors import ConfigurationError
 from okx_sol_async.models import OrderStatus, OrderType
 
@@ -39,15 +39,15 @@ def checked_amount(amt: object) -> Decimal:
     if isinstance(amt, str) and _AMOUNT.fullmatch(amt):
         amt = Decimal(amt)
     if not isinstance(amt, Decimal):
-        message = f"amt must be a Decimal, or a string such as '1.5', not {_show(amt)}"
+        message = f"amt must be a Decimal, or a string such as '1.5', not {shown(amt)}"
         # A float is not the number it was written as, and whoever passes a whole number may mean lamports.
         hint = "Write the amount as text, in SOL or OKSOL: Decimal('1.5')." if isinstance(amt, int | float) else None
         raise ConfigurationError(message, argument="amt", hint=hint)
     if not amt.is_finite() or amt <= 0 or amt.adjusted() >= WHOLE_DIGITS:
-        message = f"amt must be a number above 0 and below 10^{WHOLE_DIGITS}, not {_show(amt)}"
+        message = f"amt must be a number above 0 and below 10^{WHOLE_DIGITS}, not {shown(amt)}"
         raise ConfigurationError(message, argument="amt")
     if int(amt.as_tuple().exponent) < -DECIMALS:
-        message = f"amt must have at most {DECIMALS} decimals, not {_show(amt)}"
+        message = f"amt must have at most {DECIMALS} decimals, not {shown(amt)}"
         raise ConfigurationError(message, argument="amt", hint=f"Round it to {DECIMALS} decimals.")
     return amt
 
@@ -63,7 +63,7 @@ def checked_word(name: str, word: object, kind: type[W]) -> W | None:
         return word
     if isinstance(word, str) and word in list(kind):
         return kind(word)
-    message = f"{name} must be one of {', '.join(kind)}, or None, not {_show(word)}"
+    message = f"{name} must be one of {', '.join(kind)}, or None, not {shown(word)}"
     raise ConfigurationError(message, argument=name)
 
 
@@ -75,7 +75,7 @@ def milliseconds(name: str, at: object, *, rounded_up: bool) -> int:
 
     """
     if not isinstance(at, datetime) or at.utcoffset() is None:
-        message = f"{name} must be an aware datetime, not {_show(at)}"
+        message = f"{name} must be an aware datetime, not {shown(at)}"
         raise ConfigurationError(
             message, argument=name, hint="Say of which time zone it is: datetime(2026, 1, 31, tzinfo=UTC)."
         )
@@ -99,47 +99,10 @@ def page_bound(name: str, at: object, *, rounded_up: bool) -> int:
         return int(at)
     if isinstance(at, datetime):
         return milliseconds(name, at, rounded_up=rounded_up)
-    message = f"{name} must be an aware datetime, or milliseconds since 1970 as OKX writes them, not {_show(at)}"
+    message = f"{name} must be an aware datetime, or milliseconds since 1970 as OKX writes them, not {shown(at)}"
     raise ConfigurationError(message, argument=name)
 
 
 def moment(of: int) -> datetime:
     """Return the time that is so many milliseconds after 1970."""
     return _EPOCH + of * _MILLISECOND
-
-
-def whole_number(name: str, number: object, most: int | None = None) -> int:
-    """Return a whole number from 1 on.
-
-    Raises:
-        ConfigurationError: ``number`` is none, or more than ``most``.
-
-    """
-    if type(number) is not int or number < 1 or (most is not None and number > most):
-        message = f"{name} must be a whole number from 1 {'on' if most is None else f'to {most}'}, not {_show(number)}"
-        raise ConfigurationError(message, argument=name)
-    return number
-
-
-def seconds(name: str, number: object, *, positive: bool) -> float:
-    """Return a finite number of seconds, from 0 on or above 0.
-
-    Raises:
-        ConfigurationError: ``number`` is none.
-
-    """
-    if (
-        isinstance(number, bool)
-        or not isinstance(number, int | float)
-        or not 0 <= number < math.inf
-        or (positive and number == 0)
-    ):
-        bound = "above 0" if positive else "from 0 on"
-        message = f"{name} must be a finite number of seconds {bound}, not {_show(number)}"
-        raise ConfigurationError(message, argument=name)
-    return float(number)
-
-
-def _show(value: object) -> str:
-    shown = str(value) if isinstance(value, Decimal) else repr(value)
-    return shown if len(shown) <= 60 else f"a {type(value).__name__}"

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterable, Iterator
 from itertools import islice
 
+from okx_sol_async._checks import whole_number
 from okx_sol_async.errors import ConfigurationError, OKXError
 from okx_sol_async.models import Balance
 from okx_sol_async.session import Session
 from okx_sol_async.signing.credentials import Credentials
-from okx_sol_async.staking.arguments import whole_number
 from okx_sol_async.staking.endpoints import BALANCE
 
 

@@ -6,8 +6,9 @@ from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
-from typing import Final
+from typing import Final, Self
 
+from okx_sol_async._checks import seconds, whole_number
 from okx_sol_async.errors import ConfigurationError, OKXError, OutcomeUnknown
 from okx_sol_async.models import Apy, Balance, Order, OrderStatus, OrderType, ProductInfo
 from okx_sol_async.session import Session
@@ -19,8 +20,6 @@ from okx_sol_async.staking.arguments import (
     checked_word,
     milliseconds,
     page_bound,
-    seconds,
-    whole_number,
 )
 from okx_sol_async.staking.endpoints import (
     APY_HISTORY,
@@ -33,13 +32,12 @@ from okx_sol_async.staking.endpoints import (
 from okx_sol_async.staking.pagination import read_history
 from okx_sol_async.staking.polling import watch_balance
 from okx_sol_async.staking.reconciliation import JOURNAL, Outcome, Write, WriteOwner, look_up
-from okx_sol_async.transport.resource import Closing
 
 #: The endpoint of each kind of write.
 _WRITES: Final = {OrderType.PURCHASE: PURCHASE, OrderType.REDEEM: REDEEM}
 
 
-class SolStaking(Closing):
+class SolStaking:
     """OKX's SOL staking for one user.
 
     Args:
@@ -84,6 +82,14 @@ class SolStaking(Closing):
 
     def __repr__(self) -> str:
         return f"<SolStaking {self._credentials!r} on {self._session!r}>"
+
+    async def __aenter__(self) -> Self:
+        """Return the object itself."""
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Close it."""
+        await self.aclose()
 
     async def aclose(self) -> None:
         """Close the session if it was made here. Closing again does nothing."""
@@ -341,7 +347,7 @@ class SolStaking(Closing):
     def _signing_now(self) -> datetime:
         # The time that a write is signed with, so that all writes keep their order: `clock_offset` is learnt from a
         # Date, to half a second, and may change between two of them.
-        return datetime.fromtimestamp(self._session._route.clock.now(), UTC)  # noqa: SLF001 - of this package
+        return datetime.fromtimestamp(self._session._state.clock.server_clock.now(), UTC)  # noqa: SLF001 - of this package
 
     def _okx_now(self) -> datetime:
         return datetime.now(UTC) + timedelta(seconds=self._session.clock_offset or 0.0)

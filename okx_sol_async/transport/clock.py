@@ -1,8 +1,8 @@
-"""OKX's time, as near as a session knows it.
+"""OKX's clock, as far as a session knows it.
 
-A signature carries a timestamp, and OKX refuses one that is more than 30 seconds away from its own clock (50102).
-Each answer tells OKX's time in its ``Date`` header, so the difference is learnt without asking. It is believed only
-as far as it explains what OKX does: a clock that OKX accepts is not moved.
+OKX refuses a timestamp that is more than 30 seconds away from its own clock (50102). The ``Date`` header of each
+response has OKX's time to the second, so the difference is measured without asking. A clock that OKX accepts is not
+moved: a proxy or a cache may have written that header.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ logger: Final = logging.getLogger("okx_sol_async")
 
 #: OKX refuses a timestamp that is further from its clock, in seconds.
 TOLERANCE: Final = 30.0
-#: A timestamp this far from what ``Date`` tells may have been refused for it: network and rounding take the rest.
+#: A timestamp this far from ``Date`` may have been refused for it: network and rounding take the rest.
 _SUSPICIOUS: Final = TOLERANCE - 5.0
 #: A clock that OKX accepts follows a ``Date`` no further than this, in seconds.
 _NEAR: Final = TOLERANCE / 2
@@ -42,8 +42,8 @@ def _steady() -> Callable[[], float]:
     return time.monotonic
 
 
-class Exchanged(NamedTuple):
-    """When a request was signed and its answer came, both by the steady clock, in seconds."""
+class RoundTrip(NamedTuple):
+    """When a request was signed and when its response came, both by the steady clock, in seconds."""
 
     sent: float
     came: float
@@ -55,7 +55,7 @@ class Exchanged(NamedTuple):
 
 
 class _Bounds(NamedTuple):
-    """Between which numbers OKX's time less the steady clock is, and when that was learnt."""
+    """The least and the most that OKX's time may be ahead of the steady clock, and when that was measured."""
 
     low: float
     high: float
@@ -87,7 +87,7 @@ class ServerClock:
 
     """
 
-    __slots__ = ("_ahead", "_bounds", "_corrected_at", "_wall", "asked_in_vain_at", "date", "steady")
+    __slots__ = ("_ahead", "_bounds", "_corrected_at", "_wall", "last_date", "steady")
 
     def __init__(self, wall: Callable[[], float] = time.time, steady: Callable[[], float] | None = None) -> None:
         self._wall = wall
@@ -97,10 +97,8 @@ class ServerClock:
         self._ahead = wall() - self.steady()
         self._bounds: _Bounds | None = None
         self._corrected_at = -math.inf
-        #: When OKX was last asked for its time and did not tell it, by the steady clock.
-        self.asked_in_vain_at = -math.inf
-        #: The ``Date`` that was heard last. Its like tells nothing new.
-        self.date: str | None = None
+        #: The ``Date`` of the last response. An equal one has nothing new.
+        self.last_date: str | None = None
 
     def now(self) -> float:
         """Return OKX's time, in seconds since 1970 (UTC)."""
@@ -108,7 +106,7 @@ class ServerClock:
 
     @property
     def offset(self) -> float | None:
-        """By how many seconds OKX's clock is ahead of that of this machine; `None` until an answer told."""
+        """By how many seconds OKX's clock is ahead of that of this machine; `None` until a response said."""
         if self._bounds is None:
             return None
         return self._bounds.middle + self.steady() - self._wall()
@@ -118,11 +116,11 @@ class ServerClock:
         """When the clock was last set to OKX's, by the steady clock; minus infinity for never."""
         return self._corrected_at
 
-    def heard(self, date: str | None, times: Exchanged) -> None:
-        """Learn from the ``Date`` of an answer, unless it contradicts the clock that OKX accepts."""
-        if date is None or date == self.date:
+    def note_date(self, date: str | None, times: RoundTrip) -> None:
+        """Learn from the ``Date`` of a response, unless it contradicts the clock that OKX accepts."""
+        if date is None or date == self.last_date:
             return
-        self.date = date
+        self.last_date = date
         bounds = _bounds_of(date, times)
         # What was never corrected is not moved either, and OKX accepts it this far from its own clock.
         near = _NEAR if self._corrected_at > -math.inf else TOLERANCE
@@ -132,13 +130,13 @@ class ServerClock:
         if self._corrected_at > -math.inf:
             self._ahead = self._bounds.middle
 
-    def refused(self, date: str | None, signed_at: float, times: Exchanged) -> bool:
-        """Learn from the answer that calls a timestamp wrong (50102), and tell whether that explains it.
+    def correct_by_date(self, date: str | None, signed_at: float, times: RoundTrip) -> bool:
+        """Correct the clock by the ``Date`` of a refusal (50102), and return whether that explains the refusal.
 
         Args:
-            date: the ``Date`` of the answer, if it has one.
+            date: the ``Date`` of the refusal, if it has one.
             signed_at: the timestamp that was refused, in seconds since 1970.
-            times: when it was signed and when the answer came.
+            times: when it was signed and when the refusal came.
 
         """
         bounds = None if date is None else _bounds_of(date, times)
@@ -148,12 +146,29 @@ class ServerClock:
         if distance > _SUSPICIOUS:
             self._follow(bounds)
             return True
-        # Else the clock is right by this Date: the call was too long on its way, or the Date is not OKX's.
+        # Else the clock is right by this Date: the request took too long to arrive, or the Date is not OKX's.
         return times.took > _SUSPICIOUS and distance == 0
 
-    def measured(self, seconds: float, times: Exchanged) -> None:
-        """Follow what OKX answered when it was asked for its time: ``seconds`` since 1970 (UTC)."""
+    def correct_by_time(self, seconds: float, times: RoundTrip) -> None:
+        """Set the clock to what OKX says when it is asked for its time: ``seconds`` since 1970 (UTC)."""
         self._follow(_Bounds(seconds - times.came, seconds - times.sent, times.came))
+
+    def note_time(self, seconds: float, times: RoundTrip) -> None:
+        """Measure `offset` by what OKX says when it is asked for its time, without moving the clock."""
+        self._bounds = _Bounds(seconds - times.came, seconds - times.sent, times.came)
+
+    def would_explain(self, seconds: float, times: RoundTrip, signed_at: float, signed_steady: float) -> bool:
+        """Return whether OKX's time, as it says itself, explains that it refused a timestamp.
+
+        Args:
+            seconds: OKX's time, in seconds since 1970 (UTC).
+            times: when it was asked for, and when the response came.
+            signed_at: the timestamp that was refused, in seconds since 1970.
+            signed_steady: when that was signed, by the steady clock.
+
+        """
+        bounds = _Bounds(seconds - times.came, seconds - times.sent, times.came)
+        return bounds.distance(signed_at - signed_steady) > _SUSPICIOUS
 
     def _follow(self, bounds: _Bounds) -> None:
         moved = bounds.middle - self._ahead
@@ -161,15 +176,17 @@ class ServerClock:
         self._ahead = bounds.middle
         self._corrected_at = bounds.at
         if abs(moved) > _NOTICEABLE:
-            logger.warning("OKX's clock is not that of this machine: calls are signed %+.1f s from now on", self.offset)
+            logger.warning(
+                "the clock of this machine differs from OKX's: timestamps are corrected by %+.1f s", self.offset
+            )
 
 
-def _bounds_of(date: str, times: Exchanged) -> _Bounds | None:
-    """Return what a ``Date`` header tells, which is cut to whole seconds; `None` if it is not one of our time."""
+def _bounds_of(date: str, times: RoundTrip) -> _Bounds | None:
+    """Return the bounds from a ``Date`` header, which is cut to whole seconds; `None` if it is no date of our time."""
     try:
-        told = parsedate_to_datetime(date)
-        # The time in an answer is that of Greenwich, also where it does not say so: never that of this machine.
-        seconds = (told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp()
+        parsed = parsedate_to_datetime(date)
+        # The time in a response is UTC, also where it does not say so: never that of this machine.
+        seconds = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError, OSError):
         return None
     if not _FIRST <= seconds < _LAST:

@@ -1,129 +1,111 @@
-"""Sending a call again that failed: after what wait, and how often a whole service may."""
+"""What follows a failed send: a table of rules, and nothing that acts on them.
+
+`Call` asks `decide` and does what it says. A row of `RULES` is all there is to a kind of failure.
+"""
 
 from __future__ import annotations
 
-import logging
-import random
-from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+import enum
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
 
-from okx_sol_async.errors import OKXError
+import attrs
 
-R = TypeVar("R")
+from okx_sol_async.errors import ClockSkew, OKXError, QueueTimeout, RateLimited
 
-logger: Final = logging.getLogger("okx_sol_async")
-
-_SILENCE: Final = logging.NullHandler()
-#: The longest wait before the first retry, in seconds. It doubles with each further one.
+#: How many times OKX may refuse a call for its rate limit (50011) before `RateLimited` is raised.
+MAX_REFUSALS: Final = 10
+#: How many times the clock is corrected for one call: by the ``Date`` of the refusal, and by asking OKX if that was wrong.
+MAX_CLOCK_CORRECTIONS: Final = 2
+#: The longest wait before the first resend, in seconds. It doubles with each further one, up to `LONGEST_WAIT`.
 FIRST_WAIT: Final = 0.5
-#: The longest wait before any retry, in seconds.
 LONGEST_WAIT: Final = 10.0
-#: So many retries a session may make at once.
-RESERVE: Final = 50.0
-#: So many retries each call adds to what the session may make.
-SHARE: Final = 0.1
-#: So many retries each second adds to what the session may make.
-PER_SECOND: Final = 1.0
-#: So many connections may be dead at once without anything else being wrong: as many as a session keeps.
-KEPT: Final = 256
 
 
-class RetryBudget:
-    """How many retries a session may make, so that an outage of OKX is not answered by a storm of calls.
+class FailureKind(enum.Enum):
+    """What a failure means for sending again."""
 
-    In an outage all calls fail, and with three attempts each a service would call OKX three times as often as before.
-    With the budget it is a tenth more, and one a second, once the reserve is spent. A single bot never notices.
-    """
-
-    __slots__ = ("_empty", "_filled_at", "_kept", "_left")
-
-    def __init__(self) -> None:
-        self._left = RESERVE
-        self._filled_at: float | None = None
-        self._empty = False
-        self._kept = 0
-
-    def earn(self) -> None:
-        """Count a call that was made."""
-        self._left += SHARE
-
-    def kept(self) -> None:
-        """Count an answer, whose connection may be kept."""
-        if self._kept < KEPT:
-            self._kept += 1
-
-    def spend_on_kept(self) -> bool:
-        """Take one retry for a connection that was kept and is dead, and tell whether there may have been one.
-
-        Each has carried an answer before, so there are no more of them than answers. What breaks beyond that was new,
-        and is an outage.
-        """
-        if not self._kept:
-            return False
-        self._kept -= 1
-        return True
-
-    def spend(self, now: float) -> bool:
-        """Take one retry, and tell whether there was one.
-
-        Args:
-            now: the event loop's time, in seconds.
-
-        """
-        elapsed = 0.0 if self._filled_at is None else max(now - self._filled_at, 0.0)
-        self._filled_at = now
-        self._left = min(self._left + elapsed * PER_SECOND, RESERVE)
-        if self._left >= 1:
-            self._left -= 1
-            # In an outage there is one again every now and then, which is no news.
-            self._empty = self._empty and self._left < RESERVE / 2
-            return True
-        if not self._empty:
-            self._empty = True
-            logger.warning("so many calls fail that most of them are not sent again: OKX or the network is down")
-        return False
+    #: OKX counted too many calls and did not process this one: 50011, or for a read an HTTP 429 without an envelope.
+    REFUSED = "refused"
+    #: OKX did not accept the timestamp (50102), and did not process the call.
+    CLOCK = "clock"
+    #: The network or OKX failed for a moment.
+    TEMPORARY = "temporary"
+    #: Sending again would not help, or is not for this call to decide.
+    FINAL = "final"
 
 
-async def try_again(
-    failure: OKXError,
-    send: Callable[[], Awaitable[R | OKXError]],
-    may_try_again: Callable[[OKXError], bool],
-    attempts: int,
-) -> R | OKXError:
-    """Send a call again, after growing waits, until it succeeds or may not be sent again.
+class Step(enum.Enum):
+    """What follows a failure."""
+
+    RAISE = "raise"
+    #: Send again, ahead of the calls that wait for the same limit.
+    RESEND_FIRST_IN_QUEUE = "resend first in queue"
+    SYNCHRONIZE_CLOCK = "synchronize the clock, then resend"
+    BACK_OFF = "wait, then resend"
+
+
+@attrs.frozen
+class Rule:
+    """What follows one kind of failure, and how many times within one call."""
+
+    step: Step
+    #: Whether it holds for writes too. OKX has certainly not processed a write then.
+    writes: bool
+    #: How many failures of this kind a call may have, the last of which is raised. `None`: the call's ``attempts``.
+    at_most: int | None
+
+
+RULES: Final[Mapping[FailureKind, Rule]] = MappingProxyType(
+    {
+        FailureKind.REFUSED: Rule(Step.RESEND_FIRST_IN_QUEUE, writes=True, at_most=MAX_REFUSALS),
+        FailureKind.CLOCK: Rule(Step.SYNCHRONIZE_CLOCK, writes=True, at_most=MAX_CLOCK_CORRECTIONS + 1),
+        FailureKind.TEMPORARY: Rule(Step.BACK_OFF, writes=False, at_most=None),
+    }
+)
+
+
+def kind_of(failure: BaseException, *, is_read: bool, clock_is_known: bool) -> FailureKind:
+    """Return what ``failure`` means for sending again.
 
     Args:
-        failure: what the first attempt ended with.
-        send: makes one more attempt.
-        may_try_again: whether a failure is worth another attempt, and may have one.
-        attempts: how many there are in all.
-
-    Returns:
-        the result, or the failure of the last attempt.
+        failure: what went wrong.
+        is_read: whether sending twice does no more than sending once.
+        clock_is_known: whether there is nothing to correct: OKX was asked for its time, or the call has no timestamp.
 
     """
-    # Most processes never come here.
-    import stamina  # noqa: PLC0415
+    if isinstance(failure, RateLimited):
+        return FailureKind.REFUSED if _was_not_processed(failure, is_read=is_read) else FailureKind.FINAL
+    if isinstance(failure, ClockSkew):
+        return FailureKind.FINAL if clock_is_known else FailureKind.CLOCK
+    if isinstance(failure, OKXError) and failure.transient and not isinstance(failure, QueueTimeout):
+        return FailureKind.TEMPORARY
+    return FailureKind.FINAL
 
-    # It logs each retry as a warning, which Python prints where nobody has set up logging.
-    logging.getLogger("stamina").addHandler(_SILENCE)
-    failures = 0
 
-    def wait_before_next(error: Exception) -> bool | float:
-        nonlocal failures
-        failures += 1
-        if not isinstance(error, OKXError) or failures >= attempts or not may_try_again(error):
-            return False
-        # Full jitter: those that failed together come back spread over the whole wait.
-        return random.uniform(0.0, min(FIRST_WAIT * 2 ** (failures - 1), LONGEST_WAIT))  # noqa: S311 - no secret
+def decide(kind: FailureKind, *, is_read: bool, leased: bool, failures: int, attempts: int) -> Step:
+    """Return what follows a failure.
 
-    try:
-        async for attempt in stamina.retry_context(wait_before_next, attempts=attempts, timeout=None):
-            with attempt:
-                outcome = failure if attempt.num == 1 else await send()
-                if isinstance(outcome, OKXError):
-                    raise outcome
-                return outcome
-    except OKXError as error:
-        return error
-    return failure
+    Args:
+        kind: what has just failed.
+        is_read: whether sending twice does no more than sending once.
+        leased: whether the send took a lease. Without one, a mock or a middleware responded in place of the network,
+            so nothing is sent again.
+        failures: how many failures of this kind the call has had, with this one.
+        attempts: how many attempts the call may make in all.
+
+    """
+    rule = RULES.get(kind)
+    if rule is None or not leased or not (is_read or rule.writes):
+        return Step.RAISE
+    return rule.step if failures < (attempts if rule.at_most is None else rule.at_most) else Step.RAISE
+
+
+def longest_wait(failures: int) -> float:
+    """Return the longest wait after so many temporary failures, in seconds."""
+    return min(FIRST_WAIT * 2.0 ** (failures - 1), LONGEST_WAIT)
+
+
+def _was_not_processed(refusal: RateLimited, *, is_read: bool) -> bool:
+    return is_read if refusal.code is None else refusal.code.partition("_")[0] == "50011"

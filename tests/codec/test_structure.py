@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from okx_sol_async import ACCOUNT_CONFIG, BALANCE, AccountConfig, APIError, Balance, DecodeError
-from okx_sol_async.codec.structure import ANSWER_LIMIT, read_answer, wire_name
+from okx_sol_async.codec.envelope import MAX_BODY
+from okx_sol_async.codec.structure import wire_name
+from tests.support.responses import result_of
 
 ROW = {"amt": "0.01100012", "ccy": "OKSOL", "latestInterestAccrual": "0.00000012", "totalInterestAccrual": "0.5"}
 
@@ -19,7 +21,7 @@ amounts = st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**20)
 
 
 def decode(body: bytes, status: int = 200) -> Balance:
-    return BALANCE.decode(read_answer(status, body))
+    return result_of(BALANCE, status, body)
 
 
 def answer(*rows: object) -> bytes:
@@ -132,7 +134,7 @@ def test_every_broken_field_is_named_at_once() -> None:
         (b'{"code":"0","data":NaN}', "not JSON"),
         (b"[" * 200_000, "not JSON"),
         (b'{"code":' + b"1" * 10_000 + b"}", "not JSON"),
-        (b" " * (ANSWER_LIMIT + 1), "longer than"),
+        (b" " * (MAX_BODY + 1), "longer than"),
     ],
 )
 def test_what_is_not_an_answer_of_okx_is_refused(body: bytes, problem: str) -> None:
@@ -171,14 +173,14 @@ def test_no_garbage_escapes_the_envelope(body: bytes, status: int) -> None:
     """Any bytes with any status are data, a refusal or a `DecodeError`."""
     expected = (DecodeError, APIError) if 200 <= status < 300 else APIError
     with contextlib.suppress(expected):
-        read_answer(status, body)
+        result_of(BALANCE, status, body)
 
 
 @pytest.mark.parametrize("code", [50011, "50011"])
 def test_a_code_may_be_a_number(code: object) -> None:
     """OKX has sent both."""
     with pytest.raises(APIError) as caught:
-        read_answer(429, json.dumps({"code": code, "msg": "Too Many Requests"}).encode())
+        result_of(BALANCE, 429, json.dumps({"code": code, "msg": "Too Many Requests"}).encode())
 
     assert "50011" == caught.value.code
 
@@ -186,7 +188,7 @@ def test_a_code_may_be_a_number(code: object) -> None:
 def test_a_code_cannot_write_to_a_terminal() -> None:
     """Whatever stands there is told on one short line."""
     with pytest.raises(APIError) as caught:
-        read_answer(200, json.dumps({"code": "x\n\x1b[31m" + "y" * 5000}).encode())
+        result_of(BALANCE, 200, json.dumps({"code": "x\n\x1b[31m" + "y" * 5000}).encode())
 
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 300
@@ -195,7 +197,7 @@ def test_a_code_cannot_write_to_a_terminal() -> None:
 def test_success_needs_both_the_code_and_the_status() -> None:
     """``code`` 0 with a status of failure is a failure."""
     with pytest.raises(APIError) as caught:
-        read_answer(503, answer(ROW))
+        result_of(BALANCE, 503, answer(ROW))
 
     assert caught.value.code is None
     assert 503 == caught.value.status

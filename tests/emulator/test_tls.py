@@ -10,7 +10,7 @@ import pytest
 import trustme
 
 from okx_sol_async import BALANCE, Credentials, Endpoint, LocalLimiter, RateLimit, Scope, Session, TransportError
-from okx_sol_async.transport import resend as retries
+from okx_sol_async.transport import resend
 from tests.support.serving import http_answer, request_of, serving_raw
 
 pytestmark = pytest.mark.virtual_clock
@@ -34,7 +34,7 @@ def _authority() -> trustme.CA:
 
 @pytest.fixture(autouse=True)
 def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retries, "FIRST_WAIT", 0.0)
+    monkeypatch.setattr(resend, "FIRST_WAIT", 0.0)
 
 
 @pytest.fixture(name="trusted")

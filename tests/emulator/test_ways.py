@@ -27,8 +27,8 @@ from okx_sol_async.emulator.faults import (
     WrongCertificate,
 )
 from okx_sol_async.errors import ConfigurationError
-from okx_sol_async.transport import resend as retries
-from okx_sol_async.transport.call import CONNECT_TIMEOUT
+from okx_sol_async.transport import resend
+from okx_sol_async.transport.http import CONNECT_TIMEOUT
 from tests.support.virtual_time import run_with_sockets
 
 BALANCE = "GET /api/v5/finance/staking-defi/sol/balance"
@@ -36,7 +36,7 @@ BALANCE = "GET /api/v5/finance/staking-defi/sol/balance"
 
 @pytest.fixture(autouse=True)
 def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retries, "FIRST_WAIT", 0.0)
+    monkeypatch.setattr(resend, "FIRST_WAIT", 0.0)
 
 
 def received(exchange: Emulator) -> int:

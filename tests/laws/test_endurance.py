@@ -3,7 +3,7 @@ import logging
 import pytest
 
 from okx_sol_async.signing import signer as signing
-from okx_sol_async.transport import resend as retries
+from okx_sol_async.transport import resend
 from tests.benchmarks import endurance
 from tests.support.virtual_time import run_with_sockets
 
@@ -15,7 +15,7 @@ def test_hundreds_of_calls_with_faults_leave_nothing_behind(
     # What the test suite keeps of logs and signatures would be memory.
     monkeypatch.setattr(signing, "sign", signing.sign.__wrapped__)  # type: ignore[attr-defined]
     monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)
-    monkeypatch.setattr(retries, "FIRST_WAIT", 0.001)
+    monkeypatch.setattr(resend, "FIRST_WAIT", 0.001)
     # A virtual clock, because on a busy machine a real one would end calls that were under way.
     before, after, outcomes = run_with_sockets(endurance.run_calls(600))
 

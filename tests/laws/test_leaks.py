@@ -20,7 +20,7 @@ from rich.traceback import Traceback
 
 from okx_sol_async import BALANCE, CallReport, Credentials, LocalLimiter, OKXError, Session, Signer, SolStaking
 from okx_sol_async.emulator import Emulator
-from okx_sol_async.transport import resend as retries
+from okx_sol_async.transport import resend
 from okx_sol_async.transport.call import Call
 from tests.support.serving import serving
 
@@ -34,7 +34,7 @@ PARTS = {secret[start : start + 8] for secret in SECRETS for start in range(len(
 
 @pytest.fixture(autouse=True)
 def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retries, "FIRST_WAIT", 0.0)
+    monkeypatch.setattr(resend, "FIRST_WAIT", 0.0)
 
 
 def leaked(text: str) -> set[str]:
@@ -198,7 +198,7 @@ async def test_no_failure_shows_a_secret(
     async with serving(noting) as url, Session(base_url=url, timeout=0.3, limiter=LocalLimiter()) as session:
         with pytest.raises(OKXError) as caught:
             await session.call(BALANCE, CREDENTIALS)
-        reprs = repr(session) + repr(SolStaking(CREDENTIALS, session)) + repr(session._route)
+        reprs = repr(session) + repr(SolStaking(CREDENTIALS, session)) + repr(session._state)
 
     shown = shown_of(caught.value) + shown_by_sentry(caught.value) + reprs + caplog.text
     assert set() == leaked(shown)
@@ -359,10 +359,10 @@ async def test_no_public_object_shows_a_secret(way: str) -> None:
         Signer(CREDENTIALS, "https://openapi.okx.com"),
         session,
         session.bucket(BALANCE, CREDENTIALS),
-        session._route,
-        session._route.bucket_key(BALANCE, CREDENTIALS),
-        session._route.limiter,
-        Call(session._route, aiohttp.ClientSession(), BALANCE, CREDENTIALS),
+        session._state,
+        session._state.bucket_key(BALANCE, CREDENTIALS),
+        session._state.limiter,
+        Call(session._state, session._options, aiohttp.ClientSession(), BALANCE, CREDENTIALS),
         report[0],
         caught.value,
     ]
@@ -372,7 +372,7 @@ async def test_no_public_object_shows_a_secret(way: str) -> None:
             shown += repr(TURNED_INTO[way](value))
         except (TypeError, AttributeError, ValueError, pickle.PicklingError) as error:
             shown += repr(error)
-    await objects[8]._http.close()  # type: ignore[attr-defined]
+    await objects[8].http.close()  # type: ignore[attr-defined]
 
     assert set() == leaked(shown)
 
@@ -468,6 +468,6 @@ async def test_an_answer_that_a_middleware_keeps_frees_its_connection(raising: O
     ):
         with pytest.raises(OKXError):
             await session.call(BALANCE, CREDENTIALS)
-        assert session._http is not None
-        assert session._http.connector is not None
-        assert not session._http.connector._acquired
+        assert session._connections._reads is not None
+        assert session._connections._reads.connector is not None
+        assert not session._connections._reads.connector._acquired

@@ -15,10 +15,13 @@ import attrs
 import pytest
 
 import okx_sol_async.ratelimit.bucket
+import okx_sol_async.signing.signer
 import okx_sol_async.transport.call
+import okx_sol_async.transport.resend
 from okx_sol_async import Balance, LocalLimiter, Session
 from okx_sol_async.ratelimit.bucket import TokenBucket
-from okx_sol_async.transport.call import Call, Deadlines
+from okx_sol_async.transport.call import Call
+from okx_sol_async.transport.in_flight import AttemptTimeouts
 from tests.simulation.life import STORM, Habits
 from tests.simulation.run import simulate
 
@@ -115,11 +118,8 @@ def _follows_redirects(request: Any) -> object:
     return follow
 
 
-def _sends_writes_again(_: object) -> object:
-    def would_help(call: Call[Any], failure: Any) -> bool:
-        return bool(failure.transient) and call._tries < 3 and not call._stopped and call._lease is not None
-
-    return would_help
+def _sends_writes_again(decide: Any) -> object:
+    return lambda kind, **known: decide(kind, **known | {"is_read": True})
 
 
 def _is_sure(_: object) -> object:
@@ -127,8 +127,8 @@ def _is_sure(_: object) -> object:
 
 
 def _reads_floats(read: Any) -> object:
-    def imprecise(endpoint: Any, status: int, body: bytes) -> object:
-        outcome = read(endpoint, status, body)
+    def imprecise(*response: Any) -> object:
+        outcome = read(*response)
         if not isinstance(outcome, Balance):
             return outcome
         return attrs.evolve(outcome, amt=Decimal(float(outcome.amt)))
@@ -141,31 +141,31 @@ def _never_ends_an_attempt(_: object) -> object:
 
 
 def _raises_what_came(_: object) -> object:
-    def failure(call: Call[Any], error: BaseException, ended_by: object) -> None:
-        return None
+    def failure(call: Call[Any], error: BaseException) -> BaseException:
+        return error
 
     return failure
 
 
 MUTATIONS = {
-    "connects for as long as it takes": (1, [(okx_sol_async.transport.call, "_CLIENT_TIMEOUT", _slow_connections)]),
+    "connects for as long as it takes": (1, [(okx_sol_async.transport.call, "CLIENT_TIMEOUT", _slow_connections)]),
     "lets seven pass": (2, [(TokenBucket, "_has_room", _lets_seven_pass)]),
     "counts from the sending": (2, [(TokenBucket, "_answered", _counts_from_the_sending)]),
     "limits each session": (3, [(Session, "__init__", _limits_each_session)]),
     "last come, first served": (4, [(TokenBucket, "_queue", _last_come_first_served)]),
-    "logs a header": (5, [(okx_sol_async.transport.call, "sign_request", _logs_headers)]),
+    "logs a header": (5, [(okx_sol_async.signing.signer, "sign_request", _logs_headers)]),
     "goes where it is sent": (
         5,
         [
-            (okx_sol_async.transport.call, "sign_request", _signs_for_anybody),
+            (okx_sol_async.signing.signer, "sign_request", _signs_for_anybody),
             (aiohttp.ClientSession, "request", _follows_redirects),
         ],
     ),
-    "sends writes again": (6, [(Call, "_would_help", _sends_writes_again)]),
+    "sends writes again": (6, [(okx_sol_async.transport.resend, "decide", _sends_writes_again)]),
     "is sure of what it does not know": (6, [(Call, "_may_have_happened", _is_sure)]),
-    "reads floats": (7, [(okx_sol_async.transport.call, "_read_outcome", _reads_floats)]),
-    "never ends an attempt": (9, [(Deadlines, "begin", _never_ends_an_attempt)]),
-    "raises what came": (9, [(Call, "_failure", _raises_what_came)]),
+    "reads floats": (7, [(okx_sol_async.transport.call, "outcome_of", _reads_floats)]),
+    "never ends an attempt": (9, [(AttemptTimeouts, "begin", _never_ends_an_attempt)]),
+    "raises what came": (9, [(Call, "_failed", _raises_what_came)]),
 }
 #: A world that finds each soon.
 FOUND_BY = {

@@ -24,14 +24,15 @@ import okx_sol_async.ratelimit.bucket
 import okx_sol_async.session
 import okx_sol_async.signing.signer
 import okx_sol_async.transport.call
+import okx_sol_async.transport.http
 from okx_sol_async import Balance, Credentials, LocalLimiter, OKXError, RateLimit, Scope, Session, SolStaking
 from okx_sol_async.emulator import Emulator
 from okx_sol_async.emulator.connections import Connection
 from okx_sol_async.endpoint import ACCOUNT_CONFIG, SYSTEM_TIME, Endpoint
-from okx_sol_async.session import CONNECTIONS, USER_AGENT
 from okx_sol_async.signing.signer import timestamp_of
 from okx_sol_async.staking.endpoints import BALANCE
 from okx_sol_async.transport.clock import ServerClock
+from okx_sol_async.transport.http import MAX_CONNECTIONS, USER_AGENT
 from tests.simulation import laws
 from tests.simulation.book import TAG, Book, Entry, LogReader, current
 from tests.simulation.network import Network, SimulatedConnector, SimulatedPort, Weather, Wire
@@ -200,7 +201,7 @@ class World:
 
     # Who is there.
 
-    def add_machine(self, *, pool: int = CONNECTIONS) -> Machine:
+    def add_machine(self, *, pool: int = MAX_CONNECTIONS) -> Machine:
         number = len(self.machines) + 1
         limiter = None if number == 1 else LocalLimiter()
         buckets = self.process_limiter if limiter is None else limiter
@@ -227,7 +228,7 @@ class World:
             observe=self._report,
         )
         clock = self._clock_of(machine)
-        object.__setattr__(session._route, "clock", clock)
+        session._state.clock.server_clock = clock
         return session, clock
 
     def add_user(self) -> EmulatedUser:
@@ -259,7 +260,7 @@ class World:
         await session.aclose()
         under_way = sum(entry.session is session for entry in slot.under_way)
         self.book.check(9, laws.closing_ends_all(self.loop.time() - began, under_way))
-        self.book.check(5, laws.shows_no_secret(repr(session) + repr(session._route)))
+        self.book.check(5, laws.shows_no_secret(repr(session) + repr(session._state)))
 
     # Calls.
 
@@ -283,7 +284,7 @@ class World:
             self.loop.time(),
         )
         entry.session = session
-        entry.bucket_key = session._route.bucket_key(endpoint, credentials)
+        entry.bucket_key = session._state.bucket_key(endpoint, credentials)
         waits = [at for at in (patience.timeout, slot.max_wait) if at is not None]
         entry.leaves_at = self.loop.time() + min(waits, default=float("inf"))
         self.book.begin(entry)
@@ -406,10 +407,10 @@ class World:
     def patched(self) -> Iterator[None]:
         """Put the parts of this world in their places."""
 
-        def new_http(*, keep_connections: bool) -> aiohttp.ClientSession:
+        def new_http(*, keep_alive: bool) -> aiohttp.ClientSession:
             machine = _machine.get()
             connector = SimulatedConnector(
-                self.network, machine.weather, machine.ip, limit=machine.pool, force_close=not keep_connections
+                self.network, machine.weather, machine.ip, limit=machine.pool, force_close=not keep_alive
             )
             return aiohttp.ClientSession(
                 connector=connector, cookie_jar=aiohttp.DummyCookieJar(), headers={"User-Agent": USER_AGENT}
@@ -420,10 +421,10 @@ class World:
 
         with contextlib.ExitStack() as stack:
             for target, name, new in (
-                (okx_sol_async.session, "_new_http", new_http),
+                (okx_sol_async.transport.http, "_open_http", new_http),
                 (okx_sol_async.session, "PROCESS_LIMITER", self.process_limiter),
                 (okx_sol_async.ratelimit.bucket, "_Lease", _watched_lease(self.book)),
-                (okx_sol_async.transport.call.Call, "_ask_time", _ask_time),
+                (okx_sol_async.transport.call.Call, "ask_time", _ask_time),
                 (okx_sol_async.emulator.server, "Port", port),
                 # The suite's guard learns each signature at its leisure; the book searches for them itself.
                 (okx_sol_async.signing.signer, "sign", inspect.unwrap(okx_sol_async.signing.signer.sign)),
@@ -502,17 +503,16 @@ def _watched_lease(book: Book) -> type:
     return WatchedLease
 
 
-_real_ask_time: Final = okx_sol_async.transport.call.Call._ask_time
+_real_ask_time: Final = okx_sol_async.transport.call.Call.ask_time
 
 
-async def _ask_time(call: Any) -> None:
+async def _ask_time(call: Any) -> Any:
     entry = current.get()
     if entry is None:
-        await _real_ask_time(call)
-        return
+        return await _real_ask_time(call)
     entry.asked_time = entry.asking_time = True
     try:
-        await _real_ask_time(call)
+        return await _real_ask_time(call)
     finally:
         entry.asking_time = False
 

@@ -188,13 +188,15 @@ async def test_failures_of_the_wire(wire: aioresponses, error: Exception, kind: 
     assert told.__cause__ is None is told.__context__
 
 
-async def test_an_error_of_somebody_elses_passes_through(wire: aioresponses) -> None:
-    """A mistake in a caller's own middleware is not dressed up as one of the wire."""
-    answers(wire, exception=ZeroDivisionError())
+async def test_an_error_of_a_middleware_is_named(wire: aioresponses) -> None:
+    """A mistake in a caller's own middleware is an `OKXError` like all others, says what was raised, and is not resent."""
+    answers(wire, exception=ZeroDivisionError("by zero"))
 
     async with Session() as session:
-        with pytest.raises(ZeroDivisionError):
+        with pytest.raises(TransportError, match="a middleware raised ZeroDivisionError: by zero") as caught:
             await session.call(BALANCE, CREDENTIALS)
+
+    assert not caught.value.transient
 
 
 async def test_what_bypasses_the_bucket_is_not_sent_again(wire: aioresponses) -> None:

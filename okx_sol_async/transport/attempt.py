@@ -1,0 +1,179 @@
+"""One send of a call: it takes a lease, starts its timeout, awaits the signer, and ends the lease."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, Protocol
+
+import aiohttp
+from multidict import istr
+
+from okx_sol_async.transport.clock import RoundTrip
+from okx_sol_async.transport.failures import timed_out
+from okx_sol_async.transport.http import never_connected
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
+
+    from okx_sol_async.ratelimit.limit import Bucket, Lease
+    from okx_sol_async.signing.signer import Signer
+    from okx_sol_async.transport.failures import FailureContext
+    from okx_sol_async.transport.interruption import Interruption
+    from okx_sol_async.transport.metrics import CallRecord
+    from okx_sol_async.transport.state import CallOptions, SessionState
+
+
+_DATE: Final = istr("Date")
+_AGE: Final = istr("Age")
+
+
+class Sender(Protocol):
+    """What an attempt needs of its call."""
+
+    state: SessionState
+    options: CallOptions
+    record: CallRecord
+    #: What adds the signature; `None` for a public endpoint.
+    signer: Signer | None
+    #: Where the next lease comes from: after the first one, at the place in the queue that the call had.
+    bucket: Bucket
+    #: Called with the time of the signature before the first byte of a write may leave.
+    before_send: Callable[[float], Awaitable[None]] | None
+    #: Whether it is known when the first byte leaves. Otherwise what was handed to aiohttp may have left.
+    reports_departure: bool
+    interruption: Interruption
+    loop: asyncio.AbstractEventLoop
+
+    def context(self) -> FailureContext:
+        """Return what an error says of the call."""
+
+
+class Attempt:
+    """One send. It is new for each of them, also for those that aiohttp or a middleware makes by itself."""
+
+    __slots__ = (
+        "_call",
+        "_interruption",
+        "_is_on_network",
+        "_since",
+        "error",
+        "lease",
+        "may_have_left",
+        "previous",
+        "request",
+        "response",
+        "signed_at",
+        "steady_came",
+        "steady_sent",
+    )
+
+    def __init__(self, call: Sender, request: ClientRequest, previous: Attempt | None) -> None:
+        self._call = call
+        self._interruption = call.interruption
+        self._is_on_network = False
+        self._since = 0.0
+        self.request = request
+        #: The send before this one, if aiohttp or a middleware has made both.
+        self.previous = previous
+        self.lease: Lease | None = None
+        #: Whether the first byte may have left.
+        self.may_have_left = False
+        #: What aiohttp raised instead of a response.
+        self.error: aiohttp.ClientError | None = None
+        self.response: ClientResponse | None = None
+        #: OKX's time in the signature, in seconds since 1970.
+        self.signed_at = 0.0
+        #: When it was sent, and when its response came, by the steady clock.
+        self.steady_sent = 0.0
+        self.steady_came = 0.0
+
+    async def send(self, handler: ClientHandlerType) -> ClientResponse:
+        """Send the request through ``handler``, the rest of aiohttp's chain, and return the head of its response.
+
+        Raises:
+            OKXError: no turn within ``max_wait``, no response in time, or the session was closed.
+
+        """
+        call = self._call
+        try:
+            self.lease = lease = await self._acquire()
+            self._begin()
+            try:
+                if call.before_send is not None:
+                    await call.before_send(self.signed_at)
+                self.may_have_left = not call.reports_departure
+                signer = call.signer
+                response = await (handler(self.request) if signer is None else signer(self.request, handler))
+            except BaseException as error:
+                self._fail(lease, error)
+                raise
+        except asyncio.CancelledError:
+            reason = self._interruption.take()
+            if reason is None:
+                raise
+            raise reason from None
+        self.response = response
+        call.state.budget.kept()
+        self.steady_came = call.state.clock.server_clock.steady()
+        call.bucket = lease.answered() or call.bucket
+        return response
+
+    async def _acquire(self) -> Lease:
+        call = self._call
+        max_wait, record, loop = call.options.max_wait, call.record, call.loop
+        began = loop.time()
+        try:
+            return await call.bucket.acquire(None if max_wait is None else began + max(max_wait - record.waited, 0.0))
+        finally:
+            # A call that gives up in the queue has waited too.
+            self._since = now = loop.time()
+            record.waited += now - began
+
+    def _begin(self) -> None:
+        call = self._call
+        call.record.sends += 1
+        self._is_on_network = True
+        call.options.timeouts.begin(self, call.loop, self._since)
+        clock = call.state.clock.server_clock
+        self.steady_sent = clock.steady()
+        self.signed_at = clock.now()
+
+    def _fail(self, lease: Lease, error: BaseException) -> None:
+        call = self._call
+        call.bucket = lease.abandoned() or call.bucket
+        # Without a connection nothing can have left. Outside of this call, such an error may be about another host.
+        self.may_have_left = self.may_have_left and not never_connected(error)
+        if isinstance(error, aiohttp.ClientError):
+            self.error = error
+        # A middleware may wait before it sends again, and its wait is not the network.
+        self.leave_network()
+
+    def leave_network(self) -> None:
+        """Stop the timeout, because the response was read, or will not be."""
+        if self._is_on_network:
+            self._is_on_network = False
+            call = self._call
+            call.record.took += call.loop.time() - self._since
+            call.options.timeouts.end(self)
+
+    def expire(self) -> None:
+        """End the send, because its timeout is over."""
+        call = self._call
+        self._interruption.interrupt(timed_out(call.options.timeouts.timeout, call.context()))
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether a cache has repeated an earlier response."""
+        return self.response is not None and _AGE in self.response.headers
+
+    @property
+    def date(self) -> str | None:
+        """The ``Date`` of the response; `None` if it has none, or comes out of a cache."""
+        return None if self.response is None or self.is_cached else self.response.headers.get(_DATE)
+
+    @property
+    def times(self) -> RoundTrip:
+        """When it was sent, and when its response came."""
+        return RoundTrip(self.steady_sent, self.steady_came)

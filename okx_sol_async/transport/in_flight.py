@@ -1,0 +1,110 @@
+"""What is in flight: the calls of a session, for closing it, and the sends on the network, for their timeouts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from typing import Protocol
+
+
+class Stoppable(Protocol):
+    """A call that can be ended from outside."""
+
+    def stop(self) -> None:
+        """End the call, because the session closes."""
+
+
+class Expiring(Protocol):
+    """A send that has a timeout."""
+
+    def expire(self) -> None:
+        """End the send, because its timeout is over."""
+
+
+class CallsInFlight:
+    """The calls of a session that have begun and not ended, oldest first."""
+
+    __slots__ = ("_calls", "_none_left")
+
+    def __init__(self) -> None:
+        self._calls: dict[Stoppable, None] = {}
+        # Only for a session that waits for its last call.
+        self._none_left: asyncio.Event | None = None
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def begin(self, call: Stoppable) -> None:
+        """Add a call."""
+        self._calls[call] = None
+
+    def end(self, call: Stoppable) -> None:
+        """Remove a call, which has ended."""
+        self._calls.pop(call, None)
+        if self._none_left is not None and not self._calls:
+            self._none_left.set()
+
+    async def drain(self, seconds: float) -> bool:
+        """Wait until no call is in flight, for at most ``seconds``, and return whether that is so."""
+        if not self._calls:
+            return True
+        if self._none_left is None or self._none_left.is_set():
+            self._none_left = asyncio.Event()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._none_left.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def stop_all(self) -> None:
+        """End all calls."""
+        for call in tuple(self._calls):
+            call.stop()
+
+
+class AttemptTimeouts:
+    """Ends sends that take too long, with one timer for all of them.
+
+    All sends have the same timeout, so the one that began first is due first. A timer for each, as `asyncio.timeout`
+    sets, costs 5 % of a call.
+    """
+
+    __slots__ = ("_due", "_timer", "timeout")
+
+    def __init__(self, timeout: float) -> None:
+        #: Seconds of each send.
+        self.timeout = timeout
+        # Emptied from the front, a dict would search its freed entries again and again.
+        self._due: OrderedDict[Expiring, float] = OrderedDict()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._due)
+
+    def begin(self, send: Expiring, loop: asyncio.AbstractEventLoop, now: float) -> None:
+        """Start the timeout of ``send``."""
+        self._due[send] = due = now + self.timeout
+        if self._timer is None:
+            self._timer = loop.call_at(due, self._on_timer, loop)
+
+    def end(self, send: Expiring) -> None:
+        """Stop the timeout of ``send``, which has ended."""
+        self._due.pop(send, None)
+
+    def close(self) -> None:
+        """Cancel the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _on_timer(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        now = loop.time()
+        while self._due:
+            send, due = next(iter(self._due.items()))
+            if due > now:
+                self._timer = loop.call_at(due, self._on_timer, loop)
+                return
+            self._due.popitem(last=False)
+            send.expire()
