@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 
 from okx_sol_async.errors import ConfigurationError
 
@@ -42,5 +43,5 @@ def seconds(argument: str, value: object, *, positive: bool) -> float:
 
 def shown(value: object) -> str:
     """Return a value for a message, or its type if it is long."""
-    text = repr(value)
+    text = str(value) if isinstance(value, Decimal) else repr(value)
     return text if len(text) <= 60 else f"a {type(value).__name__}"

@@ -8,7 +8,7 @@
 
     - `QueueTimeout`: no turn within ``max_wait``; nothing was sent
 
-  - `TransportError`: no whole answer came
+  - `TransportError`: no whole response
   - `DecodeError`: an answer came and is not one of OKX's
   - `APIError`: OKX refused
 

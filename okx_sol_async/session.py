@@ -211,8 +211,8 @@ class Session:
 
         Raises:
             ConfigurationError: the session is closed, another event loop's, or the endpoint needs credentials.
-            Timeout: no whole answer within ``timeout`` in the last attempt, or no turn within ``max_wait``.
-            TransportError: no whole answer came in the last attempt.
+            Timeout: no whole response within ``timeout`` in the last attempt, or no turn within ``max_wait``.
+            TransportError: no whole response in the last attempt.
             DecodeError: an answer came and is not OKX's.
             APIError: OKX refused; `RateLimited` only after ten refusals, or when ``max_wait`` is over.
             OutcomeUnknown: a write was sent, and no answer says whether it happened.

@@ -76,7 +76,7 @@ async def test_demo_trading() -> None:
         async with Session(base_url=exchange.url, demo=True) as session:
             assert EXPECTED == await session.call(BALANCE, exchange.credentials)
         async with Session(base_url=exchange.url) as session:
-            with pytest.raises(AuthenticationError, match="demo=True") as caught:
+            with pytest.raises(AuthenticationError, match="OKX_DEMO=1") as caught:
                 await session.call(BALANCE, exchange.credentials)
 
     assert "50101" == caught.value.code
@@ -96,8 +96,8 @@ async def test_public_endpoints_need_no_key(exchange: Emulator, session: Session
 @pytest.mark.parametrize(
     ("change", "code", "words"),
     [
-        ({"api_key": "8f1c2d3e-dead-beef-9c6d-7e8f90a1b2c3"}, "50119", ["Region.US", "Region.EEA"]),
-        ({"secret_key": "wrong-secret"}, "50113", ["secret_key", "OKX_SECRET_KEY"]),
+        ({"api_key": "8f1c2d3e-dead-beef-9c6d-7e8f90a1b2c3"}, "50119", ["us (https://us.okx.com)", "eea (https://eea.okx.com)"]),
+        ({"secret_key": "wrong-secret"}, "50113", ["secret key", "OKX_SECRET_KEY"]),
         ({"passphrase": "wrong-passphrase"}, "50105", ["passphrase", "OKX_PASSPHRASE"]),
     ],
 )

@@ -118,8 +118,8 @@ class SolStaking:
 
         Raises:
             ConfigurationError: the session is closed or another event loop's; nothing was sent.
-            Timeout: no whole answer within ``timeout``, or no turn within ``max_wait``.
-            TransportError: no whole answer came.
+            Timeout: no whole response within ``timeout``, or no turn within ``max_wait``.
+            TransportError: no whole response.
             DecodeError: an answer came and is not OKX's.
             APIError: OKX refused: `AuthenticationError`, `PermissionDenied`, `ClockSkew`, `RateLimited`,
                 `Unavailable` or `Rejected`.

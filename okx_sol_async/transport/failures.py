@@ -84,7 +84,9 @@ def of_exception(error: Exception, context: FailureContext) -> OKXError:
 def timed_out(timeout: float | None, context: FailureContext) -> Timeout:
     """Return the error for a send that took longer than ``timeout`` seconds; `None` for a timeout of a middleware's."""
     within = "in time" if timeout is None else f"within {timeout:g} s"
-    return Timeout(f"no whole response {within}", hint="Try again later, or with a longer timeout.", **context.details())
+    return Timeout(
+        f"no whole response {within}", hint="Try again later, or with a longer timeout.", **context.details()
+    )
 
 
 def session_closed(context: FailureContext, *, sent: bool) -> SessionClosed:

@@ -132,4 +132,4 @@ class Recovery:
             text = "OKX refused %s: other calls spend the same limit. It is resent after a pause"
             logger.warning(text, endpoint, extra=extra)
         else:
-            logger.info("%s is resent in %.2f s: %s", endpoint, wait, summary, extra=extra)
+            logger.debug("%s is resent in %.2f s: %s", endpoint, wait, summary, extra=extra)

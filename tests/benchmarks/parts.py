@@ -139,7 +139,7 @@ def _whole_calls(stand_in: _NoHTTP) -> tuple[Act, Act]:
     http = cast("aiohttp.ClientSession", stand_in)
     session = Session(base_url=stand_in.url, limiter=LocalLimiter())
     # Not as a lent one, whose headers would be looked through.
-    session._http = http
+    session._connections._reads = http
 
     async def ours(user: Credentials) -> None:
         await session.call(BALANCE, user)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Self
 import attrs
 
 from okx_sol_async import BALANCE, BucketKey, LocalLimiter, Session, SolStaking
-from okx_sol_async.transport.call import Deadlines
+from okx_sol_async.transport.in_flight import AttemptTimeouts
 from tests.benchmarks.plain import make_credentials
 from tests.benchmarks.report import Figure, Line, Note
 from tests.benchmarks.server import light_server
@@ -276,7 +276,7 @@ def _expiry(calls: int) -> float:
 
     async def main() -> float:
         loop = asyncio.get_running_loop()
-        deadlines = Deadlines(LATER)
+        deadlines = AttemptTimeouts(LATER)
         for _ in range(calls):
             deadlines.begin(_Expiring(), loop, loop.time())  # type: ignore[arg-type]
         await asyncio.sleep(LATER / 2)

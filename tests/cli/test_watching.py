@@ -102,7 +102,7 @@ async def test_an_outage_does_not_end_it(as_user: Emulator, capsys: pytest.Captu
 
     assert ["0.01100012", "1234567.123456789"] == [json.loads(line)["amt"] for line in told.splitlines()]
     first, last = complaint.splitlines()
-    assert first.startswith("okx-sol: watch: it goes on in spite of this: no whole answer came")
+    assert first.startswith("okx-sol: watch: it goes on in spite of this: no whole response")
     assert last.startswith("okx-sol: watch: OKX answers again")
 
 
@@ -121,7 +121,7 @@ def test_the_table(snapshot: SnapshotAssertion, columns: int) -> None:
     watched.see(BALANCE, NOW)
     more = attrs.evolve(BALANCE, latest_interest_accrual=Decimal("0.5"), total_interest_accrual=Decimal("0.50000012"))
     watched.see(more, NOW + timedelta(hours=5))
-    watched.fail(TransportError("no whole answer came: reset by peer"), NOW + timedelta(hours=6))
+    watched.fail(TransportError("no whole response: reset by peer"), NOW + timedelta(hours=6))
     failing = picture(watched, columns)
     watched.see(more, NOW + timedelta(hours=7))
     well = picture(watched, columns)

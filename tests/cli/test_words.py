@@ -10,7 +10,7 @@ from okx_sol_async.cli import run
 from okx_sol_async.emulator import Emulator
 from okx_sol_async.emulator.faults import Fault, Redirect, Refusal, UnknownName
 from okx_sol_async.errors import CODES
-from okx_sol_async.transport import call
+from okx_sol_async.transport import in_flight
 
 #: What nobody can type into a shell, or has no meaning there.
 OF_PYTHON = re.compile(r"Region\.|\b[a-z_]+=|\(\)|\b(base_url|max_wait|api_key|secret_key|Decimal|None)\b")
@@ -145,12 +145,12 @@ def test_what_comes_too_late_and_over_no_safe_connection(
 ) -> None:
     """There is no option for more time, so none is spoken of; and the host is one that can be set."""
     with monkeypatch.context() as hurry:
-        hurry.setattr(call.Deadlines, "begin", lambda deadlines, one, loop, now: loop.call_soon(one.expire))
+        hurry.setattr(in_flight.AttemptTimeouts, "begin", lambda timeouts, one, loop, now: loop.call_soon(one.expire))
         assert 9 == run(["balance"])
     assert 10 == run(["balance", "--base-url", as_user.url.replace("http:", "https:")])
     told = capsys.readouterr().err
 
-    assert "okx-sol: no whole answer within 10 s (GET" in told
+    assert "okx-sol: no whole response within 10 s (GET" in told
     assert not OF_PYTHON.search(told), told
 
 

@@ -108,7 +108,7 @@ class TestHandshakes:
             read = exchange.fail_next(BrokenHandshake(), times=2)
             await staking.balance()
             write = exchange.fail_next(BrokenHandshake())
-            with pytest.raises(TransportError, match="no whole answer came") as caught:
+            with pytest.raises(TransportError, match="no whole response") as caught:
                 await staking.purchase("1")
 
         assert caught.value.transient
@@ -261,7 +261,7 @@ class TestNames:
         """Name and TLS go together."""
         async with Emulator(tls=True) as exchange, trusting(exchange) as session:
             exchange.fail_next(UnknownName())
-            http = session._borrowed
+            http = session._connections._borrowed
             assert http is not None
             async with Session(base_url=exchange.named_url, http=http) as named:
                 assert named.origin.startswith("https://localhost:")
@@ -290,7 +290,7 @@ async def test_half_an_answer_is_told_without_objects_of_aiohttp(exchange: Emula
         with pytest.raises(TransportError) as caught:
             await SolStaking(exchange.credentials, session).balance()
 
-    assert caught.value.message.startswith(f"no whole answer came: {told}")
+    assert caught.value.message.startswith(f"no whole response: {told}")
     assert not set("<>=") & set(caught.value.message)
 
 
@@ -299,7 +299,7 @@ async def test_a_handshake_that_ends_without_a_word_is_said_to_be_broken_off() -
     async with Emulator(tls=True) as exchange, trusting(exchange) as session:
         exchange.fail_next(BrokenHandshake(), times=None)
         with pytest.raises(
-            TransportError, match=r"no whole answer came: Cannot connect.* \[broken off\] \(POST"
+            TransportError, match=r"no whole response: Cannot connect.* \[broken off\] \(POST"
         ) as caught:
             await SolStaking(exchange.credentials, session).purchase("1")
 

@@ -25,6 +25,7 @@ from okx_sol_async import (
     RateLimit,
     Scope,
     Session,
+    SessionClosed,
     SolStaking,
     TokenBucket,
 )
@@ -351,7 +352,7 @@ def test_a_session_is_not_used_on_a_second_loop(background_exchange: Emulator) -
         first.run(SolStaking(exchange.credentials, session).balance())
         first.run(session.aclose())
 
-    with pytest.raises(ConfigurationError, match="closed"):
+    with pytest.raises(SessionClosed, match="closed"):
         asyncio.run(SolStaking(exchange.credentials, session).balance())
 
     assert 2 == exchange.tally().received
