@@ -96,7 +96,11 @@ async def test_public_endpoints_need_no_key(exchange: Emulator, session: Session
 @pytest.mark.parametrize(
     ("change", "code", "words"),
     [
-        ({"api_key": "8f1c2d3e-dead-beef-9c6d-7e8f90a1b2c3"}, "50119", ["us (https://us.okx.com)", "eea (https://eea.okx.com)"]),
+        (
+            {"api_key": "8f1c2d3e-dead-beef-9c6d-7e8f90a1b2c3"},
+            "50119",
+            ["us (https://us.okx.com)", "eea (https://eea.okx.com)"],
+        ),
         ({"secret_key": "wrong-secret"}, "50113", ["secret key", "OKX_SECRET_KEY"]),
         ({"passphrase": "wrong-passphrase"}, "50105", ["passphrase", "OKX_PASSPHRASE"]),
     ],

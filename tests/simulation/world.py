@@ -32,6 +32,7 @@ from okx_sol_async.endpoint import ACCOUNT_CONFIG, SYSTEM_TIME, Endpoint
 from okx_sol_async.signing.signer import timestamp_of
 from okx_sol_async.staking.endpoints import BALANCE
 from okx_sol_async.transport.clock import ServerClock
+from okx_sol_async.transport.clock_sync import ClockSynchronizer, Correction
 from okx_sol_async.transport.http import MAX_CONNECTIONS, USER_AGENT
 from tests.simulation import laws
 from tests.simulation.book import TAG, Book, Entry, LogReader, current
@@ -425,6 +426,7 @@ class World:
                 (okx_sol_async.session, "PROCESS_LIMITER", self.process_limiter),
                 (okx_sol_async.ratelimit.bucket, "_Lease", _watched_lease(self.book)),
                 (okx_sol_async.transport.call.Call, "ask_time", _ask_time),
+                (ClockSynchronizer, "correct", _correct),
                 (okx_sol_async.emulator.server, "Port", port),
                 # The suite's guard learns each signature at its leisure; the book searches for them itself.
                 (okx_sol_async.signing.signer, "sign", inspect.unwrap(okx_sol_async.signing.signer.sign)),
@@ -515,6 +517,21 @@ async def _ask_time(call: Any) -> Any:
         return await _real_ask_time(call)
     finally:
         entry.asking_time = False
+
+
+_real_correct: Final = ClockSynchronizer.correct
+
+
+async def _correct(clock: ClockSynchronizer, *refused: Any, **settings: Any) -> Correction:
+    correction = None
+    try:
+        correction = await _real_correct(clock, *refused, **settings)
+    finally:
+        entry = current.get()
+        if entry is not None and correction is not Correction.BY_DATE:
+            # It asked, or waited for another call that did, perhaps until the session was closed.
+            entry.asked_time = True
+    return correction
 
 
 async def _tag(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
