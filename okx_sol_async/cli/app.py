@@ -1,31 +1,25 @@
-"""The commands, and how one of them is run."""
+"""The commands of ``okx-sol``, and how one of them is run."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import sys
-from typing import Final
+from typing import Final, NamedTuple
 
 from cyclopts import App, CycloptsError, UnusedCliTokensError
 
-from okx_sol_async.cli.account import balance, product
-from okx_sol_async.cli.apy import apy
-from okx_sol_async.cli.arguments import summary_of
-from okx_sol_async.cli.endings import (
+from okx_sol_async.cli.argument_names import summary_of
+from okx_sol_async.cli.exit_codes import (
     BROKEN_PIPE,
     EXIT_CODES,
     INTERRUPTED,
     NOTHING_DONE,
     TERMINATED,
-    fail,
-    terminated_like_interrupted,
-    warnings_are_lines,
+    exit_code_of,
 )
-from okx_sol_async.cli.history import history
-from okx_sol_async.cli.serving import emulator
-from okx_sol_async.cli.watching import watch
-from okx_sol_async.cli.writes import purchase, redeem
+from okx_sol_async.cli.render.messages import fail, log_on_stderr
+from okx_sol_async.cli.signals import sigterm_interrupts
 from okx_sol_async.errors import ConfigurationError, OKXError
 from okx_sol_async.version import __version__
 
@@ -33,16 +27,78 @@ app = App(
     name="okx-sol",
     help=(
         "OKX's SOL staking in a terminal.\n\n"
-        "Keys come from the environment: OKX_API_KEY, OKX_SECRET_KEY, OKX_PASSPHRASE, and OKX_USER_ID if several keys"
-        " belong to one user. OKX_REGION, OKX_BASE_URL and OKX_DEMO are read where their options are not given, which"
-        " follow the command: okx-sol balance --region eea."
+        "Try it without an account: okx-sol balance --emulator. With an account, keys come from the environment:"
+        " OKX_API_KEY, OKX_SECRET_KEY, OKX_PASSPHRASE, and OKX_USER_ID if several keys belong to one user."
+        " OKX_REGION, OKX_BASE_URL and OKX_DEMO are read where their options are not given."
     ),
+    # Rendering Markdown would cost a quarter of the start-up time.
+    help_format="plaintext",
     version=__version__,
     suppress_keyboard_interrupt=False,
 )
-_COMMANDS: Final = (balance, product, history, apy, watch, purchase, redeem, emulator)
-for _command in _COMMANDS:
-    app.command(_command)
+
+
+class _Command(NamedTuple):
+    """A command. Its module is imported when it is run or its own help is shown."""
+
+    module: str
+    summary: str
+    examples: tuple[str, ...]
+
+
+_COMMANDS: Final = {
+    "balance": _Command(
+        "balance",
+        "Show the staked OKSOL of the account, and its interest.",
+        ("okx-sol balance", "okx-sol balance --emulator", "okx-sol balance --json"),
+    ),
+    "product": _Command(
+        "product",
+        "Show the terms: the annual rate, the minimum purchase, and how long a redemption takes.",
+        ("okx-sol product", "okx-sol product --emulator --json"),
+    ),
+    "history": _Command(
+        "history",
+        "Show all purchases and redemptions, newest first.",
+        (
+            "okx-sol history --limit 10",
+            "okx-sol history --type redeem --status pending",
+            "okx-sol history --since 2026-01-01 --csv",
+        ),
+    ),
+    "apy": _Command(
+        "apy",
+        "Show the annual percentage yield of the last days. No key is needed.",
+        ("okx-sol apy", "okx-sol apy --days 365", "okx-sol apy --svg apy.svg"),
+    ),
+    "watch": _Command(
+        "watch",
+        "Show the balance and its interest as they change, until Ctrl-C.",
+        ("okx-sol watch", "okx-sol watch --emulator", "okx-sol watch --every 10 --json"),
+    ),
+    "purchase": _Command(
+        "write",
+        "Stake SOL from the funding account, which becomes OKSOL. It shows what will happen, and asks.",
+        ("okx-sol purchase 1.5", "okx-sol purchase 1.5 --yes --json"),
+    ),
+    "redeem": _Command(
+        "write",
+        "Turn OKSOL from the funding account back into SOL, which takes days. It shows what will happen, and asks.",
+        ("okx-sol redeem 1.5", "okx-sol redeem 1.5 --yes --json"),
+    ),
+    "emulator": _Command(
+        "emulator",
+        "Serve a local exchange until Ctrl-C, and print the variables that point a bot to it.",
+        ("okx-sol emulator", "okx-sol emulator --port 8080"),
+    ),
+}
+for _name, _command in _COMMANDS.items():
+    _examples = "\n".join(f"    {example}" for example in _command.examples)
+    app.command(
+        f"okx_sol_async.cli.commands.{_command.module}:{_name}",
+        name=_name,
+        help=f"{_command.summary}\n\nFor example:\n\n{_examples}\n",
+    )
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -54,38 +110,29 @@ def run(arguments: list[str] | None = None) -> int:
     """
     if sys.stdout is None:
         return fail("there is no standard output to write to", None, NOTHING_DONE)
-    words = sys.argv[1:] if arguments is None else arguments
-    if (
-        words
-        and words[0].startswith("-")
-        and words[0].strip("-")
-        and words[0] not in (*app.help_flags, *app.version_flags)
-    ):
-        return _option_first(words)
-    with terminated_like_interrupted() as was_terminated:
+    words = _command_first(sys.argv[1:] if arguments is None else arguments)
+    with sigterm_interrupts() as was_terminated:
         code = _run(words)
     return TERMINATED if code == INTERRUPTED and was_terminated() else code
 
 
-def _option_first(words: list[str]) -> int:
-    option = words[0].partition("=")[0]
-    command = next((word for word in words if word in {command.__name__ for command in _COMMANDS}), "COMMAND")
-    return fail(
-        f"{option} stands before the command",
-        f"Options follow it: okx-sol {command} {option}",
-        EXIT_CODES[ConfigurationError],
-    )
+def _command_first(words: list[str]) -> list[str]:
+    """Return the words with the command before the options that were given before it."""
+    if not words or not words[0].startswith("-") or words[0] in app.version_flags:
+        return words
+    at = next((at for at, word in enumerate(words) if word in _COMMANDS), None)
+    return words if at is None else [words[at], *words[:at], *words[at + 1 :]]
 
 
 def _run(words: list[str]) -> int:
     try:
-        with warnings_are_lines():
+        with log_on_stderr():
             code = app(words, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
     except CycloptsError as error:
-        return fail(_mistyped(error), "okx-sol --help shows what there is.", EXIT_CODES[ConfigurationError])
+        return fail(_mistyped(error), _help_hint(words), EXIT_CODES[ConfigurationError])
     except OKXError as error:
-        return fail(summary_of(error), error.hint, _exit_code(error))
+        return fail(summary_of(error), error.hint, exit_code_of(error))
     except (KeyboardInterrupt, asyncio.CancelledError):
         return INTERRUPTED
     except OSError as error:
@@ -95,19 +142,20 @@ def _run(words: list[str]) -> int:
 
 def _mistyped(error: CycloptsError) -> str:
     if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
-        return f"more than the command takes: {' '.join(error.unused_tokens)}"
+        return f"unexpected argument: {' '.join(error.unused_tokens)}"
     return f"{error}".strip()
 
 
-def _exit_code(error: OKXError) -> int:
-    return next((EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES), NOTHING_DONE)
+def _help_hint(words: list[str]) -> str:
+    if words and words[0] in _COMMANDS:
+        return f"Type okx-sol {words[0]} --help for its options."
+    return "Type okx-sol --help for the commands."
 
 
 def _cannot_write(error: OSError) -> int:
     if error.filename is None:
-        # Python would try to write what is left of the output, and complain, when it exits.
+        # Python would try to write the rest of the output when it exits, and fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if isinstance(error, BrokenPipeError):
-        # Whoever read the output has enough.
         return BROKEN_PIPE
     return fail(f"cannot write {error.filename or 'the output'}: {error.strerror or error}", None, NOTHING_DONE)

@@ -23,12 +23,12 @@ def _whole(kind: type[int], tokens: Sequence[Token]) -> int:
     return kind(text)
 
 
-#: A number that is taken as it is written.
+#: A whole number in digits.
 WholeNumber: TypeAlias = Annotated[int, Parameter(converter=_whole)]
 
 
 def only_one(**options: bool) -> None:
-    """Refuse options that exclude each other.
+    """Check that at most one of these options is given.
 
     Raises:
         ConfigurationError: more than one of them is given.

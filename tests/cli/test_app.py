@@ -1,3 +1,5 @@
+"""One run of the command line: what is typed, how it ends, and what it leaves behind."""
+
 import json
 import signal
 import subprocess
@@ -6,57 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from okx_sol_async import errors
-from okx_sol_async.cli import EXIT_CODES, run
+from okx_sol_async.cli import run
 from okx_sol_async.emulator import Emulator
 from okx_sol_async.emulator.faults import Silence
-from okx_sol_async.errors import APIError, OKXError
-from tests.support.terminals import COMMAND, environment, running
-
-
-def lines_of_stderr(capsys: pytest.CaptureFixture[str]) -> list[str]:
-    output = capsys.readouterr()
-    assert "" == output.out
-    return output.err.splitlines()
-
-
-def test_the_balance_of_the_emulator_in_a_table(capsys: pytest.CaptureFixture[str]) -> None:
-    """No account and no network are needed."""
-    assert 0 == run(["balance", "--emulator"])
-    assert [
-        "ccy                           OKSOL",
-        "amt                      0.01100012",
-        "latest_interest_accrual  0.00000012",
-        "total_interest_accrual   0.00000012",
-    ] == capsys.readouterr().out.splitlines()
-
-
-@pytest.mark.parametrize("demo", [[], ["--demo"]])
-def test_the_balance_in_json(capsys: pytest.CaptureFixture[str], demo: list[str]) -> None:
-    """One object, with exact decimal strings."""
-    assert 0 == run(["balance", "--emulator", "--json", *demo])
-    assert {
-        "ccy": "OKSOL",
-        "amt": "0.01100012",
-        "latest_interest_accrual": "0.00000012",
-        "total_interest_accrual": "0.00000012",
-    } == json.loads(capsys.readouterr().out)
-
-
-def test_the_balance_of_the_user_in_the_environment(as_user: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
-    """Keys and settings come from there."""
-    assert 0 == run(["balance"])
-    assert "0.01100012" in capsys.readouterr().out
-    assert 1 == as_user.tally().accepted
-
-
-def test_an_argument_wins_over_the_environment(
-    as_user: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """`--base-url` is looked at before ``OKX_BASE_URL``."""
-    monkeypatch.setenv("OKX_BASE_URL", "http://127.0.0.1:9")
-
-    assert 0 == run(["balance", "--base-url", as_user.url])
+from tests.support.terminals import COMMAND, environment, lines_of_stderr, running
 
 
 @pytest.mark.parametrize(
@@ -112,13 +67,85 @@ def test_a_mistyped_command_is_told_in_two_lines(capsys: pytest.CaptureFixture[s
     assert 1 <= len(lines_of_stderr(capsys)) <= 2
 
 
-def test_each_kind_of_error_has_an_exit_code_of_its_own() -> None:
-    """A script can tell them apart."""
-    kinds = {kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, OKXError)}
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("-", 'Unknown command "-"'),
+        ("balance base_url", "unexpected argument: base_url"),
+        ("history one two", "unexpected argument: one two"),
+        ("history --limit 1.5", "Invalid value for --limit: '1.5' is no whole number"),
+        ("apy --days=0x10", "Invalid value for --days: '0x10' is no whole number"),
+        ("apy --days 2.0", "Invalid value for --days: '2.0' is no whole number"),
+        ("emulator --port 1e3", "Invalid value for --port: '1e3' is no whole number"),
+    ],
+)
+def test_what_was_mistyped_is_not_guessed(
+    as_user: Emulator, capsys: pytest.CaptureFixture[str], arguments: str, told: str
+) -> None:
+    """It is quoted as it was typed, not rounded, and nothing is sent."""
+    assert 2 == run(arguments.split())
 
-    assert kinds - {OKXError, APIError} == set(EXIT_CODES)
-    assert len(EXIT_CODES) == len(set(EXIT_CODES.values()))
-    assert not {0, 1, 130} & set(EXIT_CODES.values())
+    assert capsys.readouterr().err.startswith(f"okx-sol: {told}")
+    assert 0 == as_user.tally().received
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "--json balance",
+        "--emulator --json balance",
+        "--emulator balance --json",
+        "--base-url={url} --json balance",
+        "--base-url {url} --json balance",
+    ],
+)
+def test_options_may_stand_before_the_command(
+    as_user: Emulator, capsys: pytest.CaptureFixture[str], arguments: str
+) -> None:
+    """They mean the same there as after it."""
+    assert 0 == run(arguments.format(url=as_user.url).split())
+
+    assert "0.01100012" == json.loads(capsys.readouterr().out)["amt"]
+
+
+def test_yes_may_stand_before_a_purchase(as_user: Emulator) -> None:
+    """The amount stays where it is."""
+    assert 0 == run(["-y", "purchase", "1.5"])
+    assert ["1.5"] == [f"{order.amt}" for order in as_user.user.orders]
+
+
+@pytest.mark.parametrize("command", ["balance", "product", "history", "apy", "watch", "purchase", "redeem", "emulator"])
+def test_help_of_a_command_has_examples(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    """Each line of them is a command that exists, with options that exist."""
+    assert 0 == run([command, "--help"])
+    printed = capsys.readouterr().out
+
+    lines = printed.partition("For example:\n\n")[2].partition("\n\n")[0].splitlines()
+    examples = [line.split() for line in lines]
+    assert examples
+    assert all(["okx-sol", command] == words[:2] for words in examples)
+    for word in {word for words in examples for word in words if word.startswith("-")}:
+        assert f"{word} " in printed.partition("Parameters")[2]
+
+
+def test_verbose_shows_the_log(as_user: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each call is a line on stderr, without a secret, and the output is the same."""
+    assert 0 == run(["balance", "--json"])
+    quiet = capsys.readouterr()
+    assert 0 == run(["--verbose", "balance", "--json"])
+    verbose = capsys.readouterr()
+
+    assert (verbose.out, "") == (quiet.out, quiet.err)
+    assert "GET /api/v5/finance/staking-defi/sol/balance" in verbose.err
+    key = as_user.credentials
+    assert not [secret for secret in (key.api_key, key.secret_key, key.passphrase) if secret in verbose.err]
+
+
+def test_a_missing_key_names_the_emulator(capsys: pytest.CaptureFixture[str]) -> None:
+    """Somebody without an account learns how to try it."""
+    assert 2 == run(["balance"])
+
+    assert lines_of_stderr(capsys)[1].endswith("To try it without an account, add --emulator.")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["balance", "--help"], []])
@@ -126,6 +153,13 @@ def test_help_is_no_error(capsys: pytest.CaptureFixture[str], arguments: list[st
     """It tells the variables and the options."""
     assert 0 == run(arguments)
     assert {True} == {word in capsys.readouterr().out for word in ["Usage"]}
+
+
+@pytest.mark.parametrize("arguments", ["--help", "-h", "--version"])
+def test_help_and_version_stand_alone(capsys: pytest.CaptureFixture[str], arguments: str) -> None:
+    """They are no options of a command."""
+    assert 0 == run([arguments])
+    assert "" == capsys.readouterr().err
 
 
 @pytest.mark.shows_secrets("the emulator prints the keys that it has made up")
@@ -214,17 +248,6 @@ def test_output_that_cannot_be_written_is_told(redirection: str, form: str) -> N
     assert 1 == ended.returncode
     assert 1 == len(ended.stderr.splitlines())
     assert ended.stderr.startswith("okx-sol: ")
-
-
-@pytest.mark.parametrize("columns", ["5", "20", "40", "200"])
-def test_a_number_is_never_cut(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: str
-) -> None:
-    """A narrow terminal wraps the line, and the amount stays whole."""
-    monkeypatch.setenv("COLUMNS", columns)
-
-    assert 0 == run(["balance", "--emulator"])
-    assert "amt                      0.01100012" in capsys.readouterr().out
 
 
 def balance_where_cyclopts_does(what: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -10,6 +10,10 @@ import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
+from okx_sol_async.emulator import Emulator
+
 COMMAND = [sys.executable, "-m", "okx_sol_async"]
 _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -18,6 +22,24 @@ def environment(**variables: str) -> dict[str, str]:
     """Return this process's environment without any setting of ours, and with these."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("OKX_")}
     return kept | {"PYTHONWARNINGS": "error"} | variables
+
+
+def set_of(exchange: Emulator) -> dict[str, str]:
+    """Return the variables of the environment that name the exchange and its first user."""
+    key = exchange.credentials
+    return {
+        "OKX_API_KEY": key.api_key,
+        "OKX_SECRET_KEY": key.secret_key,
+        "OKX_PASSPHRASE": key.passphrase,
+        "OKX_BASE_URL": exchange.url,
+    }
+
+
+def lines_of_stderr(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """Return the lines on stderr, where nothing was printed on stdout."""
+    output = capsys.readouterr()
+    assert "" == output.out
+    return output.err.splitlines()
 
 
 class Terminal:

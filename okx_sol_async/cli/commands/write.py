@@ -1,4 +1,4 @@
-"""``okx-sol purchase`` and ``okx-sol redeem``: they say what will happen, ask, and tell what became of it."""
+"""``okx-sol purchase`` and ``okx-sol redeem``, which ask before they send."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from typing import Annotated, Final, TypeAlias
 
 from cyclopts import Parameter
 
-from okx_sol_async.cli.arguments import summary_of
-from okx_sol_async.cli.endings import EXIT_CODES, INTERRUPTED, NOTHING_DONE, fail, say
-from okx_sol_async.cli.exchange import Connection, Exchange
-from okx_sol_async.cli.forms import minute, number, percent, plain
+from okx_sol_async.cli.argument_names import summary_of
+from okx_sol_async.cli.connection import ConnectedExchange, ExchangeOptions
+from okx_sol_async.cli.exit_codes import EXIT_CODES, INTERRUPTED, NOTHING_DONE
 from okx_sol_async.cli.options import Json
-from okx_sol_async.cli.output import print_json, write
+from okx_sol_async.cli.render.formatting import CURRENCY, minute, number, percent, plain
+from okx_sol_async.cli.render.messages import fail, say, warn
+from okx_sol_async.cli.render.output import print_json, write
+from okx_sol_async.cli.render.progress import waiting
 from okx_sol_async.errors import ConfigurationError, OKXError, OutcomeUnknown
 from okx_sol_async.models import Order, OrderType, ProductInfo
 from okx_sol_async.staking.arguments import checked_amount
@@ -27,45 +29,45 @@ from okx_sol_async.staking.client import SolStaking
 
 Yes: TypeAlias = Annotated[bool, Parameter(name=("--yes", "-y"), negative=(), show_default=False)]
 
-#: What is given, by what is done.
-_CURRENCY: Final = {OrderType.PURCHASE: "SOL", OrderType.REDEEM: "OKSOL"}
-_SEE_HISTORY: Final = "Look into okx-sol history before you do it again."
+_SEE_HISTORY: Final = "Check okx-sol history before you do it again."
 
 
-async def purchase(amt: str, *, yes: Yes = False, exchange: Exchange | None = None, json_: Json = False) -> int:
-    """Stake SOL of the funding account, which becomes OKSOL. It says what will happen, and asks.
+async def purchase(amt: str, *, yes: Yes = False, exchange: ExchangeOptions | None = None, json_: Json = False) -> int:
+    """Stake SOL from the funding account, which becomes OKSOL. It shows what will happen, and asks.
 
     Args:
-        amt: how much, in SOL, such as 1.5.
-        yes: do not ask; for scripts.
+        amt: the amount in SOL, such as 1.5.
+        yes: don't ask; for scripts.
         exchange: which exchange to ask.
-        json_: print one JSON object about what became of it.
+        json_: print one JSON object with the outcome.
 
     """
-    return await _write(OrderType.PURCHASE, amt, exchange or Exchange(), yes=yes, json_=json_)
+    return await _write(OrderType.PURCHASE, amt, exchange or ExchangeOptions(), yes=yes, json_=json_)
 
 
-async def redeem(amt: str, *, yes: Yes = False, exchange: Exchange | None = None, json_: Json = False) -> int:
-    """Turn OKSOL of the funding account back into SOL, which takes days. It says what will happen, and asks.
+async def redeem(amt: str, *, yes: Yes = False, exchange: ExchangeOptions | None = None, json_: Json = False) -> int:
+    """Turn OKSOL from the funding account back into SOL, which takes days. It shows what will happen, and asks.
 
     Args:
-        amt: how much, in OKSOL, such as 1.5.
-        yes: do not ask; for scripts.
+        amt: the amount in OKSOL, such as 1.5.
+        yes: don't ask; for scripts.
         exchange: which exchange to ask.
-        json_: print one JSON object about what became of it.
+        json_: print one JSON object with the outcome.
 
     """
-    return await _write(OrderType.REDEEM, amt, exchange or Exchange(), yes=yes, json_=json_)
+    return await _write(OrderType.REDEEM, amt, exchange or ExchangeOptions(), yes=yes, json_=json_)
 
 
-async def _write(kind: OrderType, text: str, exchange: Exchange, *, yes: bool, json_: bool) -> int:
+async def _write(kind: OrderType, text: str, exchange: ExchangeOptions, *, yes: bool, json_: bool) -> int:
     amt = _amount(text)
     if not yes:
-        _check_that_somebody_is_there()
-    async with exchange.connected() as connection:
-        staking = connection.staking()
+        _check_terminal()
+    async with exchange.connected() as connected:
+        staking = connected.staking()
         if not yes:
-            say(*_plan(kind, amt, connection, await staking.product_info()))
+            with waiting(f"waiting for {connected.name}"):
+                product = await staking.product_info()
+            say(*_plan(kind, amt, connected, product))
             if not _agreed():
                 say("nothing was sent")
                 return NOTHING_DONE
@@ -79,25 +81,26 @@ def _amount(text: str) -> Decimal:
     return checked_amount(text)
 
 
-def _check_that_somebody_is_there() -> None:
+def _check_terminal() -> None:
+    """Check that there is a terminal to ask in."""
     for stream in (sys.stdin, sys.stderr):
         if stream is None or not stream.isatty():
             message = "there is no terminal to ask in, and nothing was sent"
-            raise ConfigurationError(message, hint="With --yes it is done without a question.")
+            raise ConfigurationError(message, hint="With --yes it does not ask.")
 
 
-def _plan(kind: OrderType, amt: Decimal, connection: Connection, product: ProductInfo) -> Iterator[str]:
-    """Say what will happen."""
+def _plan(kind: OrderType, amt: Decimal, connected: ConnectedExchange, product: ProductInfo) -> Iterator[str]:
+    """Give the lines that show what will happen."""
     if kind == OrderType.PURCHASE:
         yield f"purchase  {number(amt)} SOL, which becomes OKSOL"
-        yield f"rate      {percent(product.rate)} a year at present; the least purchase is {number(product.min_amt)} SOL"
+        yield f"rate      {percent(product.rate)} a year at present; the minimum purchase is {number(product.min_amt)} SOL"
     else:
-        done = connection.now() + timedelta(days=product.redempt_days)
+        done = connected.now() + timedelta(days=product.redempt_days)
         yield f"redeem    {number(amt)} OKSOL, which becomes SOL"
         yield f"done      in about {product.redempt_days} days, {minute(done)}"
         yield f"fast      {number(product.fast_redemption_avail)} OKSOL can be redeemed fast today, if OKX does so"
-    yield f"account   {connection.account}"
-    yield f"at        {connection.name}"
+    yield f"account   {connected.account}"
+    yield f"at        {connected.name}"
 
 
 def _agreed() -> bool:
@@ -117,12 +120,12 @@ def _agreed() -> bool:
 
 @contextmanager
 def _ctrl_c_interrupts() -> Iterator[None]:
-    """Let Ctrl-C end the waiting for a line; asyncio would only note it, and go on waiting."""
+    """Let Ctrl-C interrupt reading a line; asyncio would cancel the task, and go on reading."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
-            # It has been noted a moment before.
+            # Ctrl-C came just before.
             raise KeyboardInterrupt
         yield
     finally:
@@ -132,21 +135,22 @@ def _ctrl_c_interrupts() -> Iterator[None]:
 async def _send(kind: OrderType, amt: Decimal, staking: SolStaking, *, json_: bool) -> int:
     send = staking.purchase if kind == OrderType.PURCHASE else staking.redeem
     try:
-        await send(amt)
+        with waiting(f"sending the {_noun(kind)}"):
+            await send(amt)
     except OutcomeUnknown as error:
         return await _look_up(kind, amt, error, json_=json_)
     except asyncio.CancelledError:
-        message = f"interrupted while the {_noun(kind)} was on its way: it may have happened"
+        message = f"interrupted while the {_noun(kind)} was in flight: it may have happened"
         return fail(message, _SEE_HISTORY, EXIT_CODES[OutcomeUnknown])
     if json_:
-        print_json({"type": str(kind), "amt": number(amt), "outcome": "taken", "order": None})
+        print_json({"type": str(kind), "amt": number(amt), "outcome": "accepted", "order": None})
     else:
-        write(f"taken: {_noun(kind)} of {number(amt)} {_CURRENCY[kind]}\n")
+        write(f"accepted: {_noun(kind)} of {number(amt)} {CURRENCY[kind]}\n")
     return 0
 
 
 async def _look_up(kind: OrderType, amt: Decimal, error: OutcomeUnknown, *, json_: bool) -> int:
-    """Say that the outcome is unknown, look it up, and say what was found."""
+    """Report that the outcome is unknown, look it up, and report what was found."""
     code = fail(
         summary_of(error),
         "It may have happened. Looking it up in the history, which may take 40 s …",
@@ -155,15 +159,15 @@ async def _look_up(kind: OrderType, amt: Decimal, error: OutcomeUnknown, *, json
     order: Order | None = None
     outcome = "unknown"
     try:
-        order = await error.resolve()
+        with waiting("looking it up in the history"):
+            order = await error.resolve()
     except OKXError as problem:
-        say(f"okx-sol: the history cannot be read: {summary_of(problem)}", _SEE_HISTORY)
+        fail(f"the history cannot be read: {summary_of(problem)}", _SEE_HISTORY, code)
     except asyncio.CancelledError:
-        say("okx-sol: interrupted before it was found", _SEE_HISTORY)
-        code = INTERRUPTED
+        code = fail("interrupted before it was found", _SEE_HISTORY, INTERRUPTED)
     else:
         outcome = "not found" if order is None else "found"
-        say(f"okx-sol: {_finding(kind, order)}")
+        warn(_finding(kind, order))
     if json_:
         found = None if order is None else plain(order)
         print_json({"type": str(kind), "amt": number(amt), "outcome": outcome, "order": found})
@@ -172,9 +176,9 @@ async def _look_up(kind: OrderType, amt: Decimal, error: OutcomeUnknown, *, json
 
 def _finding(kind: OrderType, order: Order | None) -> str:
     if order is None:
-        return f"the history shows no such {_noun(kind)}: it is most likely that it did not happen"
+        return f"the history shows no such {_noun(kind)}: it most likely did not happen"
     return (
-        f"the history shows it: {_noun(kind)} of {number(order.amt)} {_CURRENCY[kind]},"
+        f"the history shows it: {_noun(kind)} of {number(order.amt)} {CURRENCY[kind]},"
         f" {minute(order.request_time)}, {order.status}"
     )
 

@@ -1,4 +1,4 @@
-"""The local exchange as the command line shows it: its user has done something already."""
+"""The local exchange of the command line, whose user has a history."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 
 from okx_sol_async.emulator import EmulatedOrder, Emulator, OrderType
 
-#: What the user did: which days before, in milliseconds of that day (UTC), what, how much, and what became of it.
+#: The history: how many days ago, milliseconds of that day (UTC), kind, amount and status.
 _PAST: Final[tuple[tuple[int, int, OrderType, str, str], ...]] = (
     (41, 33_120_512, "purchase", "0.05", "success"),
     (33, 53_043_207, "purchase", "250", "failed"),
@@ -24,7 +24,7 @@ _PURCHASE_TAKES: Final = timedelta(seconds=1.2)
 
 def new_emulator(*, demo: bool, port: int = 0) -> Emulator:
     """Return a local exchange whose first user has a history; interest accrues as the days go by."""
-    # It accrues only by a clock that the exchange was given.
+    # Interest accrues only by a clock that is passed in.
     exchange = Emulator(demo=demo, port=port, now=time.time)
     exchange.user.add_orders(_orders(exchange.now(), timedelta(days=exchange.product.redempt_days)))
     return exchange

@@ -1,4 +1,4 @@
-"""What commands print on stdout: tables for people, lines for programs."""
+"""Printing on stdout: tables for people, JSON and CSV for programs."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from okx_sol_async.cli.forms import Plain
+from okx_sol_async.cli.render.formatting import Plain
 
 #: Between two columns.
 _GAP: Final = 2
-#: As many columns as nothing takes.
+#: More columns than anything takes.
 _WIDE: Final = 1000
 
 
@@ -28,19 +28,24 @@ class Column:
 
     name: str
     cells: Sequence[str]
-    #: Whether it holds numbers, whose points stand below each other.
+    #: Whether it holds numbers, with or without a unit, which are aligned at their decimal points.
     numbers: bool = False
     #: The style of a cell, by its text.
     styles: dict[str, str] = attrs.field(factory=dict)
 
     def aligned(self) -> Column:
-        """Return the same column with its points below each other, if it holds numbers."""
+        """Return the same column with its decimal points and units aligned, if it holds numbers."""
         if not self.numbers:
             return self
-        # What follows a point, with the point.
-        tails = [len(cell) - len(cell.partition(".")[0]) for cell in self.cells]
-        longest = max(tails, default=0)
-        cells = [cell + " " * (longest - tail) for cell, tail in zip(self.cells, tails, strict=True)]
+        parts = [cell.partition(" ") for cell in self.cells]
+        decimals = [len(value) - len(value.partition(".")[0]) for value, _, _ in parts]
+        most, unit_width = max(decimals, default=0), max((len(unit) for _, _, unit in parts), default=0)
+        cells = [
+            f"{value}{' ' * (most - own)}{f' {unit:<{unit_width}}' if unit_width else ''}"
+            for (value, _, unit), own in zip(parts, decimals, strict=True)
+        ]
+        width = max(map(len, cells), default=0)
+        cells = [f"{cell:>{width}}" for cell in cells]
         return attrs.evolve(self, cells=cells)
 
     @property
@@ -71,27 +76,27 @@ def render(console: Console, *renderables: RenderableType) -> None:
     """Write what rich makes of these."""
     with console.capture() as captured:
         console.print(*renderables, sep="\n")
-    # rich would end the process by itself if nobody reads any more.
+    # rich would end the process by itself at a broken pipe.
     write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
 def print_fields(fields: Iterable[tuple[str, str, str]]) -> None:
     """Print names, numbers and their units below each other."""
     console = new_console()
-    # A number that does not fit is not cut: it would be another number. The terminal breaks the line.
+    # A number is never cut, because it would be another number; the terminal breaks the line.
     console.width = _WIDE
     render(console, fields_table(fields))
 
 
 def fields_table(fields: Iterable[tuple[str, str, str]]) -> Table:
-    """Return a table of names, numbers and their units; what does not fit is folded."""
+    """Return a table of names, numbers and their units; long values are folded."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", overflow="fold")
-    table.add_column(justify="right", overflow="fold")
+    table.add_column(overflow="fold")
     rows = list(fields)
-    has_units = any(unit for _, _, unit in rows)
+    width = max((len(value) for _, value, _ in rows), default=0)
     for name, value, unit in rows:
-        table.add_row(name, value, *([unit] if has_units else []))
+        table.add_row(name, f"{value:>{width}} {unit}".rstrip())
     return table
 
 
@@ -115,7 +120,7 @@ def print_table(columns: Sequence[Column], more: Sequence[Column] = ()) -> None:
 def _beside(columns: Sequence[Column]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column.name, justify="right" if column.numbers else "left", no_wrap=True)
+        table.add_column(column.name, no_wrap=True)
     for cells in zip(*(column.cells for column in columns), strict=True):
         styled = zip(columns, cells, strict=True)
         table.add_row(*(Text(cell, column.styles.get(cell, "")) for column, cell in styled))
@@ -137,7 +142,7 @@ def _print_below(console: Console, columns: Sequence[Column]) -> None:
 
 
 def print_json(value: Mapping[str, object]) -> None:
-    """Print one JSON object on a line, and let it be seen at once."""
+    """Print one JSON object on a line, and flush it."""
     write(f"{json.dumps(value)}\n")
     sys.stdout.flush()
 

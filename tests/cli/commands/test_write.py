@@ -1,3 +1,5 @@
+"""``okx-sol purchase`` and ``okx-sol redeem``."""
+
 import json
 import os
 import pty
@@ -12,19 +14,19 @@ import pytest
 from okx_sol_async.cli import run
 from okx_sol_async.emulator import Emulator, faults
 from okx_sol_async.staking import reconciliation as outcomes
-from tests.support.terminals import terminal
+from tests.support.terminals import set_of, terminal
 
 PURCHASE = "POST /api/v5/finance/staking-defi/sol/purchase"
 HISTORY = "GET /api/v5/finance/staking-defi/sol/purchase-redeem-history"
 
 
-#: Runs a command; returns its exit code and what it told.
+#: Runs a command; returns its exit code and what it wrote to stderr.
 Runs = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture(name="person")
 def _person(monkeypatch: pytest.MonkeyPatch) -> Iterator[Runs]:
-    """Return what runs a command for somebody at a terminal, and returns its exit code and what it told."""
+    """Return what runs a command in a terminal, and returns its exit code and what it wrote to stderr."""
     master, slave = pty.openpty()
     # What is typed shall not come back between the lines of the command.
     mode = termios.tcgetattr(slave)
@@ -32,7 +34,7 @@ def _person(monkeypatch: pytest.MonkeyPatch) -> Iterator[Runs]:
     termios.tcsetattr(slave, termios.TCSANOW, mode)
 
     def runs(*arguments: str, typing: str = "") -> tuple[int, str]:
-        # Whoever knows what comes may type before being asked.
+        # What is typed early waits in the terminal.
         os.write(master, typing.encode())
         with monkeypatch.context() as streams:
             # pytest has put its own there between the fixture and the test.
@@ -41,10 +43,10 @@ def _person(monkeypatch: pytest.MonkeyPatch) -> Iterator[Runs]:
             code = run(list(arguments))
         writes.write("\0")
         writes.flush()
-        told = b""
-        while not told.endswith(b"\0"):
-            told += os.read(master, 65536)
-        return code, told.decode().replace("\r\n", "\n").removesuffix("\0")
+        text = b""
+        while not text.endswith(b"\0"):
+            text += os.read(master, 65536)
+        return code, text.decode().replace("\r\n", "\n").removesuffix("\0")
 
     with os.fdopen(slave, "r") as reads, os.fdopen(os.dup(slave), "w") as writes:
         yield runs
@@ -53,7 +55,7 @@ def _person(monkeypatch: pytest.MonkeyPatch) -> Iterator[Runs]:
 
 @pytest.mark.parametrize("command", ["purchase", "redeem"])
 @pytest.mark.parametrize("form", [[], ["--json"]])
-def test_nobody_is_there_to_be_asked(
+def test_without_a_terminal_nothing_is_sent(
     as_user: Emulator, capsys: pytest.CaptureFixture[str], command: str, form: list[str]
 ) -> None:
     """Without a terminal and without --yes nothing is sent at all."""
@@ -65,67 +67,69 @@ def test_nobody_is_there_to_be_asked(
 
 @pytest.mark.parametrize("command", ["purchase", "redeem"])
 @pytest.mark.parametrize("yes", ["--yes", "-y"])
-def test_a_script_says_yes(as_user: Emulator, capsys: pytest.CaptureFixture[str], command: str, yes: str) -> None:
+def test_yes_skips_the_question(as_user: Emulator, capsys: pytest.CaptureFixture[str], command: str, yes: str) -> None:
     """With --yes the order is sent, once."""
     assert 0 == run([command, "0.010", yes, "--json"])
 
-    assert {"type": command, "amt": "0.010", "outcome": "taken", "order": None} == json.loads(capsys.readouterr().out)
+    assert {"type": command, "amt": "0.010", "outcome": "accepted", "order": None} == json.loads(
+        capsys.readouterr().out
+    )
     assert [(command, "0.010")] == [(order.type, f"{order.amt}") for order in as_user.user.orders]
     assert 1 == as_user.tally().received
 
 
 @pytest.mark.parametrize("answer", ["y\n", "Y\n", "yes\n", " YES \n"])
-def test_a_person_says_yes(as_user: Emulator, person: Runs, capsys: pytest.CaptureFixture[str], answer: str) -> None:
+def test_yes_sends_once(as_user: Emulator, person: Runs, capsys: pytest.CaptureFixture[str], answer: str) -> None:
     """What was agreed to is sent, once."""
     assert 0 == person("purchase", "1.5", typing=answer)[0]
 
-    assert "taken: purchase of 1.5 SOL\n" == capsys.readouterr().out
+    assert "accepted: purchase of 1.5 SOL\n" == capsys.readouterr().out
     assert ["1.5"] == [f"{order.amt}" for order in as_user.user.orders]
 
 
 @pytest.mark.parametrize("answer", ["\n", "n\n", "no\n", "yo\n", "1.5\n", "\x04"])
-def test_a_person_does_not_say_yes(
+def test_anything_but_yes_sends_nothing(
     as_user: Emulator, person: Runs, capsys: pytest.CaptureFixture[str], answer: str
 ) -> None:
     """Anything but yes is no, the end of the input too."""
-    code, told = person("purchase", "1.5", typing=answer)
+    code, text = person("purchase", "1.5", typing=answer)
 
     assert 1 == code
-    assert told.endswith("nothing was sent\n")
+    assert text.endswith("nothing was sent\n")
     assert "" == capsys.readouterr().out
     assert () == as_user.user.orders
 
 
 def test_what_a_purchase_will_do(as_user: Emulator, person: Runs) -> None:
     """The question names the amount, the rate, the account and the host, and no secret."""
-    _, told = person("purchase", "1.50", typing="n\n")
+    _, text = person("purchase", "1.50", typing="n\n")
 
     key = as_user.credentials
-    assert "purchase  1.50 SOL, which becomes OKSOL\n" in told
-    assert "5.57 % a year" in told
-    assert "least purchase is 0.01 SOL" in told
-    assert f"key …{key.api_key[-4:]}\n" in told
-    assert f"at        {as_user.url}\n" in told
-    assert not [secret for secret in (key.api_key, key.secret_key, key.passphrase) if secret in told]
+    assert "purchase  1.50 SOL, which becomes OKSOL\n" in text
+    assert "5.57 % a year" in text
+    assert "minimum purchase is 0.01 SOL" in text
+    assert f"key …{key.api_key[-4:]}\n" in text
+    assert f"at        {as_user.url}\n" in text
+    assert not [secret for secret in (key.api_key, key.secret_key, key.passphrase) if secret in text]
 
 
 def test_what_a_redemption_will_do(person: Runs) -> None:
     """The question tells when the SOL is likely to be there."""
-    _, told = person("redeem", "0.01", "--emulator", "--demo", typing="n\n")
+    _, text = person("redeem", "0.01", "--emulator", "--demo", typing="n\n")
 
-    assert "redeem    0.01 OKSOL, which becomes SOL\n" in told
-    assert "in about 2 days, 20" in told
-    assert "the local exchange, no real money, demo trading" in told
+    assert "redeem    0.01 OKSOL, which becomes SOL\n" in text
+    assert "in about 2 days, 20" in text
+    assert "the local exchange, no real money, demo trading" in text
 
 
 @pytest.mark.parametrize("amt", ["0", "-1", "1e3", "1,5", "NaN", "0.0000000001", "one", ""])
 def test_an_amount_that_is_none(as_user: Emulator, person: Runs, amt: str) -> None:
     """It is refused before anybody is asked and before anything is sent."""
-    code, told = person("purchase", amt, typing="y\n")
+    code, text = person("purchase", amt, typing="y\n")
 
     assert 2 == code
-    assert "the amount must " in told
-    assert "Go ahead" not in told
+    assert "the amount must " in text
+    assert "Go ahead" not in text
     assert 0 == as_user.tally().received
 
 
@@ -141,7 +145,7 @@ def test_an_amount_that_is_none(as_user: Emulator, person: Runs, amt: str) -> No
 def test_what_okx_refuses(
     as_user: Emulator, capsys: pytest.CaptureFixture[str], arguments: str, code: int, words: str
 ) -> None:
-    """A refusal is told in OKX's words, and nothing has happened."""
+    """A refusal is text in OKX's words, and nothing has happened."""
     assert code == run(arguments.split())
 
     assert words in capsys.readouterr().err
@@ -152,7 +156,7 @@ def test_what_okx_refuses(
 def test_an_unknown_outcome_that_the_history_shows(
     as_user: Emulator, capsys: pytest.CaptureFixture[str], form: list[str]
 ) -> None:
-    """The answer was lost: it is looked up, what is found is told, and nothing is sent twice."""
+    """The answer was lost: it is looked up, what is found is text, and nothing is sent twice."""
     as_user.fail_next(faults.Reset(processed=True), endpoint=PURCHASE)
 
     assert 12 == run(["purchase", "1.5", "--yes", *form])
@@ -162,8 +166,8 @@ def test_an_unknown_outcome_that_the_history_shows(
     assert "the history shows it: purchase of 1.50000000 SOL" in output.err
     assert bool(form) == bool(output.out)
     if form:
-        told = json.loads(output.out)
-        assert ("found", "1.50000000", "success") == (told["outcome"], told["order"]["amt"], told["order"]["status"])
+        text = json.loads(output.out)
+        assert ("found", "1.50000000", "success") == (text["outcome"], text["order"]["amt"], text["order"]["status"])
     assert 1 == len(as_user.user.orders)
     assert 1 == as_user.tally(endpoint=PURCHASE).received
 
@@ -171,7 +175,7 @@ def test_an_unknown_outcome_that_the_history_shows(
 def test_an_unknown_outcome_that_the_history_does_not_show(
     as_user: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The request was lost: that it most likely did not happen is told, and nothing is sent again."""
+    """The request was lost: that it most likely did not happen is text, and nothing is sent again."""
     monkeypatch.setattr(outcomes, "SETTLED", 0.2)
     as_user.fail_next(faults.Reset(), endpoint=PURCHASE)
 
@@ -185,7 +189,7 @@ def test_an_unknown_outcome_that_the_history_does_not_show(
 
 
 def test_an_unknown_outcome_that_cannot_be_looked_up(as_user: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
-    """Both failures are told, and where to look."""
+    """Both failures are text, and where to look."""
     as_user.fail_next(faults.Reset(processed=True), endpoint=PURCHASE)
     as_user.fail_next(faults.Refusal("50030"), endpoint=HISTORY)
 
@@ -193,24 +197,14 @@ def test_an_unknown_outcome_that_cannot_be_looked_up(as_user: Emulator, capsys: 
 
     output = capsys.readouterr()
     assert "the history cannot be read" in output.err
-    assert output.err.endswith("Look into okx-sol history before you do it again.\n")
+    assert output.err.endswith("Check okx-sol history before you do it again.\n")
     assert "unknown" == json.loads(output.out)["outcome"]
-
-
-def settings(exchange: Emulator) -> dict[str, str]:
-    key = exchange.credentials
-    return {
-        "OKX_API_KEY": key.api_key,
-        "OKX_SECRET_KEY": key.secret_key,
-        "OKX_PASSPHRASE": key.passphrase,
-        "OKX_BASE_URL": exchange.url,
-    }
 
 
 @pytest.mark.parametrize(("ending", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_ctrl_c_at_the_question(ending: signal.Signals, code: int) -> None:
     """Nothing is sent, and nothing more is said."""
-    with Emulator() as exchange, terminal("purchase", "1.5", **settings(exchange)) as shown:
+    with Emulator() as exchange, terminal("purchase", "1.5", **set_of(exchange)) as shown:
         shown.wait_for("Go ahead? [y/N] ")
         shown.process.send_signal(ending)
 
@@ -225,7 +219,7 @@ def test_ctrl_c_while_an_order_is_on_its_way(ending: signal.Signals) -> None:
     with Emulator() as exchange:
         # However late it is interrupted, the answer has not come.
         exchange.fail_next(faults.Silence(), endpoint=PURCHASE)
-        with terminal("purchase", "1.5", "--yes", **settings(exchange)) as shown:
+        with terminal("purchase", "1.5", "--yes", **set_of(exchange)) as shown:
             while not exchange.calls:
                 assert shown.process.poll() is None
                 time.sleep(0.01)
@@ -234,26 +228,3 @@ def test_ctrl_c_while_an_order_is_on_its_way(ending: signal.Signals) -> None:
             assert 12 == shown.end()
         assert "it may have happened" in shown.text
         assert "Traceback" not in shown.text
-
-
-@pytest.mark.parametrize(
-    "arguments", ["balance", "product --json", "history --csv", "apy", "purchase 1 --yes", "redeem 0.001 --yes"]
-)
-@pytest.mark.parametrize("trouble", [None, faults.Refusal("50113"), faults.Page(status=404)])
-def test_no_command_shows_a_secret(
-    as_user: Emulator,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    arguments: str,
-    trouble: faults.Fault | None,
-) -> None:
-    """Neither when it works nor when it fails."""
-    monkeypatch.setattr(outcomes, "SETTLED", 0.0)
-    if trouble is not None:
-        as_user.fail_next(trouble, times=None)
-
-    assert (trouble is not None) == bool(run(arguments.split()))
-
-    key, output = as_user.credentials, capsys.readouterr()
-    for secret in (key.api_key, key.secret_key, key.passphrase):
-        assert secret not in output.out + output.err

@@ -1,4 +1,4 @@
-"""The APY as a picture: SVG that is readable on black and on white."""
+"""The APY as an SVG chart for light and dark pages."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from decimal import Decimal
 from html import escape
 from typing import Final
 
-from okx_sol_async.cli.axes import Days, Rates, day_of, runs
-from okx_sol_async.cli.forms import percent
+from okx_sol_async.cli.render.apy_axes import DayAxis, RateAxis, day_of, runs, summary
+from okx_sol_async.cli.render.formatting import percent
 from okx_sol_async.models import Apy
 
 _WIDTH, _HEIGHT = 800, 400
-_LEFT, _RIGHT, _TOP, _BOTTOM = 92, 776, 76, 316
-_LABEL_WIDTH: Final = 90
+_LEFT, _RIGHT, _TOP, _BOTTOM = 92, 736, 76, 316
+#: The least pixels between the middles of two dates, which are about 75 wide.
+_MIN_SPACING: Final = 95
 
 _STYLE: Final = """\
 text { fill: #24303c; font: 14px system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif }
@@ -33,11 +34,11 @@ text { fill: #e4e8ec }
 
 
 def draw(found: Sequence[Apy], source: str) -> str:
-    """Return the picture as text.
+    """Return the chart as text.
 
     Args:
         found: the yields.
-        source: who told them, to be named in the picture.
+        source: where they come from, which is shown in a corner.
 
     """
     return "\n".join([*_head(found), *(_body(found) if found else []), *_foot(source)]) + "\n"
@@ -58,31 +59,30 @@ def _head(found: Sequence[Apy]) -> Iterator[str]:
 
 def _description(found: Sequence[Apy]) -> str:
     if not found:
-        return "No APY is told."
-    days = Days.of(found)
-    rates = [one.rate for one in found]
-    latest = max(found, key=lambda one: one.ts).rate
-    return f"{days.first} to {days.last}: from {percent(min(rates))} to {percent(max(rates))}, the latest {percent(latest)}"
+        return "OKX reports no APY for these days"
+    parts = [f"{name} {percent(one.rate)} on {day_of(one)}" for name, one in summary(found)]
+    first = min(day_of(one) for one in found)
+    return f"{first} to {day_of(summary(found)[0][1])}: {', '.join(parts)}"
 
 
 def _body(found: Sequence[Apy]) -> Iterator[str]:
-    rates, days = Rates.around(one.rate for one in found), Days.of(found)
+    rates = RateAxis.of(found)
+    days = DayAxis.of(found, width=_RIGHT - _LEFT, min_spacing=_MIN_SPACING)
+    right = _x(days.width)
     for rate in rates.ticks:
-        y = _y(rates.place(rate))
+        y = _y(rates, rate)
         kind = "axis" if rate == rates.low else "grid"
-        yield f'<path d="M{_LEFT} {y}H{_RIGHT}" class="{kind}"/>'
+        yield f'<path d="M{_LEFT} {y}H{right}" class="{kind}"/>'
         yield f'<text x="{_LEFT - 10}" y="{y + Decimal("4.5")}" class="tick" text-anchor="end">{rates.label(rate)}</text>'
-    for day in days.ticks((_RIGHT - _LEFT) // _LABEL_WIDTH):
+    for day in days.ticks:
         x = _x(days.place(day))
-        # The last one ends where the picture does.
-        anchor = "end" if day == days.last else "middle" if x - _LEFT > _LABEL_WIDTH // 2 else "start"
         yield f'<path d="M{x} {_BOTTOM}v5" class="axis"/>'
-        yield f'<text x="{x}" y="{_BOTTOM + 22}" class="tick" text-anchor="{anchor}">{day}</text>'
+        yield f'<text x="{x}" y="{_BOTTOM + 22}" class="tick" text-anchor="middle">{day}</text>'
     for run in runs(found):
-        points = [f"{_x(days.place(day_of(one)))} {_y(rates.place(one.rate))}" for one in run]
+        points = [f"{_x(days.place(day_of(one)))} {_y(rates, one.rate)}" for one in run]
         yield f'<path d="M{"L".join(points)}" class="line"/>'
-    latest = max(found, key=lambda one: one.ts)
-    yield f'<circle cx="{_x(days.place(day_of(latest)))}" cy="{_y(rates.place(latest.rate))}" r="4" class="dot"/>'
+    latest = summary(found)[0][1]
+    yield f'<circle cx="{_x(days.place(day_of(latest)))}" cy="{_y(rates, latest.rate)}" r="4" class="dot"/>'
 
 
 def _foot(source: str) -> Iterator[str]:
@@ -93,15 +93,15 @@ def _foot(source: str) -> Iterator[str]:
     )
     yield (
         f'<text x="{(_LEFT + _RIGHT) // 2}" y="{_BOTTOM + 48}" class="small" text-anchor="middle">'
-        "day, which begins at 16:00 UTC</text>"
+        "day (begins at 16:00 UTC)</text>"
     )
-    yield f'<text x="{_RIGHT}" y="{_HEIGHT - 14}" class="small" text-anchor="end">{escape(source)}</text>'
+    yield f'<text x="{_WIDTH - 24}" y="{_HEIGHT - 14}" class="small" text-anchor="end">{escape(source)}</text>'
     yield "</svg>"
 
 
 def _x(place: Decimal) -> Decimal:
-    return (_LEFT + place * (_RIGHT - _LEFT)).quantize(Decimal("0.1"))
+    return (_LEFT + place).quantize(Decimal("0.1"))
 
 
-def _y(place: Decimal) -> Decimal:
-    return (_BOTTOM - place * (_BOTTOM - _TOP)).quantize(Decimal("0.1"))
+def _y(rates: RateAxis, rate: Decimal) -> Decimal:
+    return (_BOTTOM - rates.place(rate) / rates.steps * (_BOTTOM - _TOP)).quantize(Decimal("0.1"))

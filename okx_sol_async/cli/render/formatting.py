@@ -1,4 +1,4 @@
-"""How values are written: exactly, for people and for programs."""
+"""Values as text: exact, for people and for programs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from typing import Final
 import cattrs
 
 from okx_sol_async.errors import ConfigurationError
-from okx_sol_async.models import Apy, Balance, Order, ProductInfo
+from okx_sol_async.models import Apy, Balance, Order, OrderType, ProductInfo
 
-#: What is written to JSON and CSV. Amounts and rates are strings, because a number of JSON is read as a float.
+#: A row of JSON or CSV. Amounts and rates are strings, because JSON numbers are often read as floats.
 Plain = dict[str, str | int | None]
 
 _EXACT: Final = Context(prec=100)
+
+#: The currency of the amount of an order, by its type.
+CURRENCY: Final = {OrderType.PURCHASE: "SOL", OrderType.REDEEM: "OKSOL"}
 
 
 def number(value: Decimal) -> str:
@@ -34,7 +37,7 @@ def minute(at: datetime | None) -> str:
 
 
 def bare_minute(at: datetime | None) -> str:
-    """Write the same where it is said elsewhere that it is UTC."""
+    """Write the same without ``UTC``, for a column whose heading has it."""
     return "" if at is None else at.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
 
 
@@ -53,11 +56,20 @@ def plain(value: Apy | Balance | Order | ProductInfo) -> Plain:
     return _CONVERTER.unstructure(value)  # type: ignore[no-any-return]
 
 
+def balance_fields(balance: Balance) -> list[tuple[str, str, str]]:
+    """Return the label, the number and the unit of each field of a balance."""
+    return [
+        ("Staked", number(balance.amt), balance.ccy),
+        ("Latest interest", number(balance.latest_interest_accrual), balance.ccy),
+        ("Total interest", number(balance.total_interest_accrual), balance.ccy),
+    ]
+
+
 def time_of(option: str, text: str | None) -> datetime | None:
-    """Read a time, as ``2026-11-22`` or ``2026-11-22 16:00``; UTC, unless it says otherwise.
+    """Read a time such as ``2026-11-22`` or ``2026-11-22 16:00``; UTC, unless it has an offset.
 
     Raises:
-        ConfigurationError: it is not written so.
+        ConfigurationError: it is not in this format.
 
     """
     if text is None:

@@ -1,7 +1,9 @@
-"""Which exchange a command asks, and for whom."""
+"""Which exchange a command asks, and for which user."""
 
 from __future__ import annotations
 
+import logging
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import attrs
 from cyclopts import Parameter
 
+from okx_sol_async.cli.render.messages import log_level
 from okx_sol_async.config import Region
 from okx_sol_async.errors import ConfigurationError
 from okx_sol_async.session import Session
@@ -26,18 +29,18 @@ Observe = Callable[[CallReport], None]
 
 
 @attrs.frozen
-class Connection:
+class ConnectedExchange:
     """A session with the exchange that was chosen."""
 
     session: Session
-    #: The local exchange, if it is that.
+    #: The local exchange inside this process, if it is that.
     local: Emulator | None = None
 
     def staking(self) -> SolStaking:
-        """Return the staking of the user that the environment names, or of the local exchange's first user.
+        """Return the staking of the user in the environment, or of the local exchange's first user.
 
         Raises:
-            ConfigurationError: the environment names nobody.
+            ConfigurationError: the environment names no user.
 
         """
         return SolStaking(self.credentials(), self.session)
@@ -46,46 +49,55 @@ class Connection:
         """Return that user's key.
 
         Raises:
-            ConfigurationError: the environment names nobody.
+            ConfigurationError: the environment names no user.
 
         """
-        return Credentials.from_env() if self.local is None else self.local.credentials
+        if self.local is not None:
+            return self.local.credentials
+        try:
+            return Credentials.from_env()
+        except ConfigurationError as error:
+            if error.argument is not None:
+                raise
+            hint = f"{error.hint} To try it without an account, add --emulator."
+            raise ConfigurationError(error.message, hint=hint) from None
 
     @property
     def name(self) -> str:
-        """Where it leads, for people."""
+        """What the exchange is called in texts for people."""
         place = self.session.origin if self.local is None else "the local exchange, no real money"
         return f"{place}, demo trading" if self.session.demo else place
 
     @property
     def account(self) -> str:
-        """Whose account it is, as far as the key tells: no secret is in it."""
+        """Which account it is, by the end of its key and the user's label; no secret is in it."""
         credentials = self.credentials()
         user = "" if credentials.user_id is None else f" of user {credentials.user_id}"
         return f"key {credentials.redact(credentials.api_key)}{user}"
 
     def now(self) -> datetime:
-        """Return the time there, as far as it is known."""
+        """Return the exchange's time, as far as it is known."""
         if self.local is not None:
             return self.local.now()
         return datetime.now(UTC) + timedelta(seconds=self.session.clock_offset or 0.0)
 
-    def pass_a_day(self) -> None:
-        """Let a day pass at a local exchange, so that there is something to see."""
+    def advance_a_day(self) -> None:
+        """Move the clock of a local exchange by a day, so that interest accrues."""
         if self.local is not None:
             self.local.advance(_DAY)
 
 
 @Parameter(name="*")
 @attrs.frozen
-class Exchange:
-    """Which exchange to ask.
+class ExchangeOptions:
+    """Which exchange to ask, and how much to show of it.
 
     Args:
         region: where the account was registered.
         base_url: another host, as https://host.
         demo: demo trading, with a key of demo trading.
-        emulator: an exchange inside this process, without an account and without a network.
+        emulator: ask an exchange inside this process, without an account or a network.
+        verbose: show the log, with each call and how long it took.
 
     """
 
@@ -93,36 +105,39 @@ class Exchange:
     base_url: str | None = None
     demo: bool | None = None
     emulator: Annotated[bool, Parameter(negative=(), show_default=False)] = False
+    verbose: Annotated[bool, Parameter(negative=(), show_default=False)] = False
 
     @asynccontextmanager
-    async def connected(self, observe: Observe | None = None) -> AsyncIterator[Connection]:
+    async def connected(self, observe: Observe | None = None) -> AsyncIterator[ConnectedExchange]:
         """Open a session with OKX or with a local exchange."""
-        if self.emulator:
-            async with self._emulated(observe) as connection:
-                yield connection
-            return
-        async with Session.from_env(
-            region=self.region, base_url=self.base_url, demo=self.demo, observe=observe
-        ) as session:
-            yield Connection(session)
+        with log_level(self._log_level):
+            if self.emulator:
+                async with self._emulated(observe) as exchange:
+                    yield exchange
+                return
+            async with Session.from_env(
+                region=self.region, base_url=self.base_url, demo=self.demo, observe=observe
+            ) as session:
+                yield ConnectedExchange(session)
+
+    @property
+    def _log_level(self) -> int:
+        if self.verbose:
+            return logging.DEBUG
+        # Resends and the end of an outage are news for a person who waits.
+        return logging.INFO if sys.stderr is not None and sys.stderr.isatty() else logging.WARNING
 
     @asynccontextmanager
-    async def staking(self) -> AsyncIterator[SolStaking]:
-        """Open the SOL staking of the user that the environment names, or of the local exchange's."""
-        async with self.connected() as connection:
-            yield connection.staking()
-
-    @asynccontextmanager
-    async def _emulated(self, observe: Observe | None) -> AsyncIterator[Connection]:
+    async def _emulated(self, observe: Observe | None) -> AsyncIterator[ConnectedExchange]:
         if self.region is not None or self.base_url is not None:
             message = "--emulator is an exchange of its own: leave out --region and --base-url"
             raise ConfigurationError(message)
         # It brings an HTTP server along, which no other command needs.
-        from okx_sol_async.cli.emulated import new_emulator  # noqa: PLC0415
+        from okx_sol_async.cli.demo_exchange import new_emulator  # noqa: PLC0415
 
         demo = bool(self.demo)
         async with (
             new_emulator(demo=demo) as exchange,
             Session(base_url=exchange.url, demo=demo, observe=observe) as session,
         ):
-            yield Connection(session, exchange)
+            yield ConnectedExchange(session, exchange)

@@ -1,6 +1,4 @@
-"""The command line says what the package says, in words of its own."""
-
-from __future__ import annotations
+"""Messages of the command line name options and variables, not arguments of Python."""
 
 import re
 
@@ -12,7 +10,7 @@ from okx_sol_async.emulator.faults import Fault, Redirect, Refusal, UnknownName
 from okx_sol_async.errors import CODES
 from okx_sol_async.transport import in_flight
 
-#: What nobody can type into a shell, or has no meaning there.
+#: What cannot be typed into a shell, or has no meaning there.
 OF_PYTHON = re.compile(r"Region\.|\b[a-z_]+=|\(\)|\b(base_url|max_wait|api_key|secret_key|Decimal|None)\b")
 
 
@@ -95,28 +93,6 @@ def test_a_key_that_was_copied_badly(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        ("-", 'Unknown command "-"'),
-        ("balance base_url", "more than the command takes: base_url"),
-        ("history one two", "more than the command takes: one two"),
-        ("history --limit 1.5", "Invalid value for --limit: '1.5' is no whole number"),
-        ("apy --days=0x10", "Invalid value for --days: '0x10' is no whole number"),
-        ("apy --days 2.0", "Invalid value for --days: '2.0' is no whole number"),
-        ("emulator --port 1e3", "Invalid value for --port: '1e3' is no whole number"),
-    ],
-)
-def test_what_was_mistyped_is_not_guessed(
-    as_user: Emulator, capsys: pytest.CaptureFixture[str], arguments: str, told: str
-) -> None:
-    """It is quoted as it was typed, not rounded, and nothing is sent."""
-    assert 2 == run(arguments.split())
-
-    assert capsys.readouterr().err.startswith(f"okx-sol: {told}")
-    assert 0 == as_user.tally().received
-
-
-@pytest.mark.parametrize(
     "arguments",
     [
         "balance --base-url http://127.0.0.1:9",
@@ -163,34 +139,3 @@ def test_what_is_logged_speaks_so_too(
 
     assert 10 == run(["balance"])
     assert "Check the network and the base URL (OKX_BASE_URL)." in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("arguments", "option", "command"),
-    [
-        ("--json balance", "--json", "balance"),
-        ("--emulator --json balance", "--emulator", "balance"),
-        ("--region eea history", "--region", "history"),
-        ("--base-url=https://eea.okx.com apy", "--base-url", "apy"),
-        ("--json", "--json", "COMMAND"),
-        ("-y purchase 1", "-y", "purchase"),
-    ],
-)
-def test_an_option_before_the_command(
-    as_user: Emulator, capsys: pytest.CaptureFixture[str], arguments: str, option: str, command: str
-) -> None:
-    """It is said where options go, and nothing is sent."""
-    assert 2 == run(arguments.split())
-
-    assert [
-        f"okx-sol: {option} stands before the command",
-        f"Options follow it: okx-sol {command} {option}",
-    ] == capsys.readouterr().err.splitlines()
-    assert 0 == as_user.tally().received
-
-
-@pytest.mark.parametrize("arguments", ["--help", "-h", "--version"])
-def test_help_and_version_stand_alone(capsys: pytest.CaptureFixture[str], arguments: str) -> None:
-    """They are no options of a command."""
-    assert 0 == run([arguments])
-    assert "" == capsys.readouterr().err

@@ -1,0 +1,1 @@
+"""What is printed: values, tables, plots, messages and progress."""

@@ -1,0 +1,25 @@
+"""The moving line while a command waits."""
+
+from okx_sol_async.emulator import Emulator
+from okx_sol_async.emulator.faults import Refusal, Silence
+from tests.support.terminals import running, set_of, terminal
+
+
+def test_after_a_second_the_command_says_that_it_waits(as_user: Emulator) -> None:
+    """The line is gone in the end, and the cursor is there again."""
+    as_user.fail_next(Silence())
+    with terminal("balance", **set_of(as_user)) as shown:
+        shown.wait_for(f"waiting for {as_user.url}")
+        shown.interrupt()
+
+        assert 130 == shown.end()
+    assert "\x1b[?25h" in shown.raw.rpartition("\x1b[?25l")[2]
+
+
+def test_without_a_terminal_nothing_moves(as_user: Emulator) -> None:
+    """Scripts see nothing of it on stderr."""
+    as_user.fail_next(Refusal("50001"))
+    with running("balance", **set_of(as_user)) as process:
+        _, complaint = process.communicate()
+
+    assert (0, "") == (process.returncode, complaint)
