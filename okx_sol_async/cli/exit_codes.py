@@ -22,7 +22,7 @@ EXIT_CODES: Final[dict[type[errors.OKXError], int]] = {
     errors.QueueTimeout: 13,
     errors.SessionClosed: 14,
 }
-#: The output could not be written, or the answer to a question was not yes.
+#: The output could not be written, or a question was not confirmed.
 NOTHING_DONE: Final = 1
 INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141

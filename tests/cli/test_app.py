@@ -61,14 +61,14 @@ def test_errors_are_two_lines_that_say_what_to_do(
         ["emulator", "--port", "70000"],
     ],
 )
-def test_a_mistyped_command_is_told_in_two_lines(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+def test_a_mistyped_command_is_two_lines(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     """Keys are no arguments, and what does not exist is named."""
     assert 2 == run(arguments)
     assert 1 <= len(lines_of_stderr(capsys)) <= 2
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ("-", 'Unknown command "-"'),
         ("balance base_url", "unexpected argument: base_url"),
@@ -80,12 +80,12 @@ def test_a_mistyped_command_is_told_in_two_lines(capsys: pytest.CaptureFixture[s
     ],
 )
 def test_what_was_mistyped_is_not_guessed(
-    as_user: Emulator, capsys: pytest.CaptureFixture[str], arguments: str, told: str
+    as_user: Emulator, capsys: pytest.CaptureFixture[str], arguments: str, message: str
 ) -> None:
     """It is quoted as it was typed, not rounded, and nothing is sent."""
     assert 2 == run(arguments.split())
 
-    assert capsys.readouterr().err.startswith(f"okx-sol: {told}")
+    assert capsys.readouterr().err.startswith(f"okx-sol: {message}")
     assert 0 == as_user.tally().received
 
 
@@ -150,7 +150,7 @@ def test_a_missing_key_names_the_emulator(capsys: pytest.CaptureFixture[str]) ->
 
 @pytest.mark.parametrize("arguments", [["--help"], ["balance", "--help"], []])
 def test_help_is_no_error(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
-    """It tells the variables and the options."""
+    """It shows the usage."""
     assert 0 == run(arguments)
     assert {True} == {word in capsys.readouterr().out for word in ["Usage"]}
 
@@ -185,7 +185,7 @@ def test_ctrl_c_is_quiet() -> None:
 def test_ctrl_c_during_a_call_is_quiet() -> None:
     """So does a call that is interrupted."""
     with Emulator() as exchange:
-        # However late it is interrupted, the answer has not come.
+        # However late it is interrupted, no response has come.
         exchange.fail_next(Silence(), times=None)
         credentials = exchange.credentials
         with running(
@@ -207,7 +207,7 @@ def test_ctrl_c_during_a_call_is_quiet() -> None:
 @pytest.mark.shows_secrets("the emulator prints the keys that it has made up")
 @pytest.mark.parametrize("wrapper", [[], ["/bin/sh", "-c", 'trap "" INT; exec "$@"', "sh"]], ids=["", "no Ctrl-C"])
 def test_termination_is_quiet(wrapper: list[str]) -> None:
-    """A command that is told to end does so, also where a shell lets it ignore Ctrl-C, as in the background."""
+    """SIGTERM ends a command, also where a shell lets it ignore Ctrl-C, as in the background."""
     with subprocess.Popen(  # noqa: S603
         [*wrapper, *COMMAND, "emulator"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
     ) as process:
@@ -233,7 +233,7 @@ def test_a_reader_that_has_enough_is_no_error(form: str) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no such device on this system")
 @pytest.mark.parametrize("redirection", [">/dev/full", ">&-"])
 @pytest.mark.parametrize("form", ["", "--json"])
-def test_output_that_cannot_be_written_is_told(redirection: str, form: str) -> None:
+def test_output_that_cannot_be_written_is_one_line(redirection: str, form: str) -> None:
     """A full disk or a closed output is one line, not a traceback."""
     ended = subprocess.run(  # noqa: S602
         f"{' '.join(COMMAND)} balance --emulator {form} {redirection}",
@@ -259,7 +259,7 @@ def balance_where_cyclopts_does(what: str, folder: Path) -> subprocess.Completed
 
 
 def test_ctrl_c_while_the_commands_are_imported_is_quiet(tmp_path: Path) -> None:
-    """Whoever changes their mind at once sees no traceback."""
+    """There is no traceback from the first moment on."""
     ended = balance_where_cyclopts_does("raise KeyboardInterrupt", tmp_path)
 
     assert (130, "", "") == (ended.returncode, ended.stdout, ended.stderr)

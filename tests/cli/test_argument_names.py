@@ -112,8 +112,8 @@ def test_no_message_speaks_of_python(as_user: Emulator, capsys: pytest.CaptureFi
     """Neither does what is said of options."""
     assert 0 != run(arguments.split())
 
-    told = capsys.readouterr().err
-    assert not OF_PYTHON.search(told), told
+    text = capsys.readouterr().err
+    assert not OF_PYTHON.search(text), text
 
 
 def test_what_comes_too_late_and_over_no_safe_connection(
@@ -124,10 +124,10 @@ def test_what_comes_too_late_and_over_no_safe_connection(
         hurry.setattr(in_flight.AttemptTimeouts, "begin", lambda timeouts, one, loop, now: loop.call_soon(one.expire))
         assert 9 == run(["balance"])
     assert 10 == run(["balance", "--base-url", as_user.url.replace("http:", "https:")])
-    told = capsys.readouterr().err
+    text = capsys.readouterr().err
 
-    assert "okx-sol: no whole response within 10 s (GET" in told
-    assert not OF_PYTHON.search(told), told
+    assert "okx-sol: no whole response within 10 s (GET" in text
+    assert not OF_PYTHON.search(text), text
 
 
 def test_what_is_logged_speaks_so_too(

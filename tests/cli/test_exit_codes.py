@@ -6,7 +6,7 @@ from okx_sol_async.errors import APIError, OKXError
 
 
 def test_each_kind_of_error_has_an_exit_code_of_its_own() -> None:
-    """A script can tell them apart."""
+    """A script can distinguish them."""
     kinds = {kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, OKXError)}
 
     assert kinds - {OKXError, APIError} == set(EXIT_CODES)

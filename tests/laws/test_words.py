@@ -35,7 +35,6 @@ BANNED: Final = {
 _WORDS: Final = {re.compile(rf"\b(?:{pattern})\b"): instead for pattern, instead in BANNED.items()}
 #: What is still to be rewritten, by the beginning of its path. It only gets shorter.
 WORDS_TO_REWRITE: Final = (
-    "cli/",
     "codec/structure.py",
     "emulator/",
     "endpoint.py",
@@ -47,10 +46,9 @@ WORDS_TO_REWRITE: Final = (
     "staking/",
     "transport/",
 )
-NAMES_TO_REWRITE: Final = ("cli/", "emulator/", "ratelimit/")
+NAMES_TO_REWRITE: Final = ("emulator/", "ratelimit/")
 TESTS_TO_REWRITE: Final = (
     "benchmarks/",
-    "cli/",
     "codec/",
     "emulator/",
     "laws/",

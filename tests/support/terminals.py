@@ -20,7 +20,7 @@ _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 def environment(**variables: str) -> dict[str, str]:
     """Return this process's environment without any setting of ours, and with these."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("OKX_")}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("OKX_") and name != "COLUMNS"}
     return kept | {"PYTHONWARNINGS": "error"} | variables
 
 

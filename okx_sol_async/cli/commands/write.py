@@ -104,18 +104,18 @@ def _plan(kind: OrderType, amt: Decimal, connected: ConnectedExchange, product: 
 
 
 def _agreed() -> bool:
-    """Ask, and return whether the answer is yes."""
+    """Ask, and return whether the reply is yes."""
     with _ctrl_c_interrupts():
         try:
             sys.stderr.write("Go ahead? [y/N] ")
             sys.stderr.flush()
-            answer = sys.stdin.readline()
+            reply = sys.stdin.readline()
         except KeyboardInterrupt:
             sys.stderr.write("\n")
             raise
-    if not answer.endswith("\n"):
+    if not reply.endswith("\n"):
         sys.stderr.write("\n")
-    return answer.strip().lower() in {"y", "yes"}
+    return reply.strip().lower() in {"y", "yes"}
 
 
 @contextmanager

@@ -30,7 +30,7 @@ _MIN_SPACING: Final = _DATE_WIDTH + 2
 
 
 @attrs.frozen
-class _Lines:
+class _Characters:
     """The characters of the axes."""
 
     side: str
@@ -40,8 +40,8 @@ class _Lines:
     mark: str
 
 
-_UNICODE: Final = _Lines("│", "┤", "└", "─", "┬")
-_ASCII: Final = _Lines("|", "+", "+", "-", "+")
+_UNICODE: Final = _Characters("│", "┤", "└", "─", "┬")
+_ASCII: Final = _Characters("|", "+", "+", "-", "+")
 
 
 def plot(found: Sequence[Apy], *, width: int, unicode: bool) -> list[str]:
@@ -73,7 +73,7 @@ def _joined(parts: Sequence[str], width: int) -> list[str]:
     return [line] if len(line) <= width else list(parts)
 
 
-def _drawn(found: Sequence[Apy], width: int, lines: _Lines) -> Iterator[str]:
+def _drawn(found: Sequence[Apy], width: int, lines: _Characters) -> Iterator[str]:
     rates = RateAxis.of(found)
     labels = [rates.label(tick) for tick in rates.ticks]
     margin = max(map(len, labels)) + 2
@@ -93,7 +93,7 @@ def _drawn(found: Sequence[Apy], width: int, lines: _Lines) -> Iterator[str]:
     yield from _day_axis(days, canvas.width, margin, lines)
 
 
-def _day_axis(days: DayAxis, width: int, margin: int, lines: _Lines) -> Iterator[str]:
+def _day_axis(days: DayAxis, width: int, margin: int, lines: _Characters) -> Iterator[str]:
     """Draw the axis of the days, with each date in the middle below its day."""
     marks, names = [lines.bottom] * width, ""
     for day in days.ticks:

@@ -42,9 +42,12 @@ def _say_in_terminal(lines: tuple[str, ...], style: str) -> None:
     from rich.text import Text  # noqa: PLC0415 - as above
 
     console = Console(stderr=True, highlight=False)
-    for line in lines:
-        for part in _wrapped(line, console.width):
-            console.print(Text(part, style), soft_wrap=True)
+    with console.capture() as captured:
+        for line in lines:
+            for part in _wrapped(line, console.width):
+                console.print(Text(part, style), soft_wrap=True)
+    # A moving line on stderr makes room only for what is written to sys.stderr.
+    sys.stderr.write(captured.get())
 
 
 def _wrapped(line: str, width: int) -> list[str]:
@@ -57,7 +60,7 @@ def _wrapped(line: str, width: int) -> list[str]:
 @contextmanager
 def log_on_stderr() -> Iterator[None]:
     """Write what the package logs, from warnings on, to stderr as lines of this program."""
-    handler, propagate = _Lines(), _LOGGER.propagate
+    handler, propagate = _StderrHandler(), _LOGGER.propagate
     _LOGGER.addHandler(handler)
     _LOGGER.propagate = False
     try:
@@ -79,6 +82,6 @@ def log_level(level: int) -> Iterator[None]:
         _LOGGER.setLevel(before)
 
 
-class _Lines(logging.Handler):
+class _StderrHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         warn(record.getMessage())

@@ -22,7 +22,7 @@ def test_the_apy_takes_no_key(then: Emulator, monkeypatch: pytest.MonkeyPatch) -
 def test_a_chart_in_a_file(
     then: Emulator, tmp_path: Path, capsys: pytest.CaptureFixture[str], snapshot: SnapshotAssertion
 ) -> None:
-    """The picture is well-formed, has words for those who do not see it, and colours for dark and for light."""
+    """The picture is well-formed, has a description for screen readers, and colours for dark and for light pages."""
     path = tmp_path / "apy.svg"
 
     assert 0 == run(["apy", "--days", "30", "--svg", str(path)])

@@ -53,7 +53,7 @@ def test_no_number_of_the_history_is_cut(
     assert {BIG, "5.00000000", "0.01100012"} <= set(words)
 
 
-def test_json_and_csv_tell_the_same(then: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_and_csv_have_the_same_content(then: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
     """Both have each order of the exchange, with every digit and millisecond."""
     run(["history", "--json"])
     by_json = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -62,11 +62,11 @@ def test_json_and_csv_tell_the_same(then: Emulator, capsys: pytest.CaptureFixtur
 
     assert [{name: value or "" for name, value in row.items()} for row in by_json] == by_csv
     assert [order.amt for order in orders()] == [Decimal(row["amt"]) for row in by_json]
-    assert [order.request_time for order in orders()] == [datetime.fromisoformat(r["Requested"]) for r in by_json]
+    assert [order.request_time for order in orders()] == [datetime.fromisoformat(r["request_time"]) for r in by_json]
 
 
 def test_all_pages_of_a_history(then: Emulator, tmp_path: Path) -> None:
-    """Paging is told on stderr, in a terminal, and what is printed is the orders and nothing else."""
+    """Paging is reported on stderr, in a terminal, and the output is the orders and nothing else."""
     then.user.add_orders(
         EmulatedOrder(type="purchase", amt=Decimal(n), request_time=NOW - timedelta(days=50, minutes=n))
         for n in range(1, 248)
@@ -90,7 +90,7 @@ def test_all_pages_of_a_history(then: Emulator, tmp_path: Path) -> None:
     assert 250 == len([json.loads(line) for line in (tmp_path / "printed").read_text().splitlines()])
     assert "100 orders, back to 2026-10-03" in shown.text
     # What is logged meanwhile has a line of its own.
-    assert re.search(r"100 orders, back to [-0-9]+ [:0-9]+ UTC\rokx-sol: OKX refused ", shown.text)
+    assert re.search(r"[\r\n]okx-sol: OKX refused [^⠋]+\r\n", shown.text)
     assert "200 orders" in shown.text
     # The line is gone in the end, and the cursor is there again.
     assert shown.raw.endswith("\x1b[2K")

@@ -78,21 +78,21 @@ def test_yes_skips_the_question(as_user: Emulator, capsys: pytest.CaptureFixture
     assert 1 == as_user.tally().received
 
 
-@pytest.mark.parametrize("answer", ["y\n", "Y\n", "yes\n", " YES \n"])
-def test_yes_sends_once(as_user: Emulator, person: Runs, capsys: pytest.CaptureFixture[str], answer: str) -> None:
+@pytest.mark.parametrize("reply", ["y\n", "Y\n", "yes\n", " YES \n"])
+def test_yes_sends_once(as_user: Emulator, person: Runs, capsys: pytest.CaptureFixture[str], reply: str) -> None:
     """What was agreed to is sent, once."""
-    assert 0 == person("purchase", "1.5", typing=answer)[0]
+    assert 0 == person("purchase", "1.5", typing=reply)[0]
 
     assert "accepted: purchase of 1.5 SOL\n" == capsys.readouterr().out
     assert ["1.5"] == [f"{order.amt}" for order in as_user.user.orders]
 
 
-@pytest.mark.parametrize("answer", ["\n", "n\n", "no\n", "yo\n", "1.5\n", "\x04"])
+@pytest.mark.parametrize("reply", ["\n", "n\n", "no\n", "yo\n", "1.5\n", "\x04"])
 def test_anything_but_yes_sends_nothing(
-    as_user: Emulator, person: Runs, capsys: pytest.CaptureFixture[str], answer: str
+    as_user: Emulator, person: Runs, capsys: pytest.CaptureFixture[str], reply: str
 ) -> None:
     """Anything but yes is no, the end of the input too."""
-    code, text = person("purchase", "1.5", typing=answer)
+    code, text = person("purchase", "1.5", typing=reply)
 
     assert 1 == code
     assert text.endswith("nothing was sent\n")
@@ -114,7 +114,7 @@ def test_what_a_purchase_will_do(as_user: Emulator, person: Runs) -> None:
 
 
 def test_what_a_redemption_will_do(person: Runs) -> None:
-    """The question tells when the SOL is likely to be there."""
+    """The question shows when the SOL is likely to be there."""
     _, text = person("redeem", "0.01", "--emulator", "--demo", typing="n\n")
 
     assert "redeem    0.01 OKSOL, which becomes SOL\n" in text
@@ -156,7 +156,7 @@ def test_what_okx_refuses(
 def test_an_unknown_outcome_that_the_history_shows(
     as_user: Emulator, capsys: pytest.CaptureFixture[str], form: list[str]
 ) -> None:
-    """The answer was lost: it is looked up, what is found is text, and nothing is sent twice."""
+    """The response was lost: it is looked up, the finding is reported, and nothing is sent twice."""
     as_user.fail_next(faults.Reset(processed=True), endpoint=PURCHASE)
 
     assert 12 == run(["purchase", "1.5", "--yes", *form])
@@ -215,9 +215,9 @@ def test_ctrl_c_at_the_question(ending: signal.Signals, code: int) -> None:
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_while_an_order_is_on_its_way(ending: signal.Signals) -> None:
-    """Nobody knows whether it happened, and that is said."""
+    """It may have happened, and the message says so."""
     with Emulator() as exchange:
-        # However late it is interrupted, the answer has not come.
+        # However late it is interrupted, no response has come.
         exchange.fail_next(faults.Silence(), endpoint=PURCHASE)
         with terminal("purchase", "1.5", "--yes", **set_of(exchange)) as shown:
             while not exchange.calls:

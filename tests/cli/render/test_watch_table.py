@@ -34,7 +34,7 @@ def test_the_table(snapshot: SnapshotAssertion, columns: int) -> None:
     table.update(BALANCE, NOW)
     more = attrs.evolve(BALANCE, latest_interest_accrual=Decimal("0.5"), total_interest_accrual=Decimal("0.50000012"))
     table.update(more, NOW + timedelta(hours=5))
-    table.fail(TransportError("no whole answer came: reset by peer"), NOW + timedelta(hours=6))
+    table.fail(TransportError("no whole response: reset by peer"), NOW + timedelta(hours=6))
     failing = picture(table, columns)
     table.update(more, NOW + timedelta(hours=7))
     well = picture(table, columns)
