@@ -37,8 +37,11 @@ from okx_sol_async.staking.endpoints import (
     PURCHASE_REDEEM_HISTORY,
     REDEEM,
 )
+from okx_sol_async.staking.receipts import Receipt
+from okx_sol_async.staking.write_log import MemoryWriteLog, SQLiteWriteLog
 from okx_sol_async.transport.metrics import CallReport, Counters
 from okx_sol_async.version import __version__
+from okx_sol_async.writes import Write, WriteLog, WriteOutcome
 
 __all__ = [
     "ACCOUNT_CONFIG",
@@ -65,6 +68,7 @@ __all__ = [
     "Lease",
     "Limiter",
     "LocalLimiter",
+    "MemoryWriteLog",
     "OKXError",
     "Order",
     "OrderStatus",
@@ -76,8 +80,10 @@ __all__ = [
     "QueueTimeout",
     "RateLimit",
     "RateLimited",
+    "Receipt",
     "Region",
     "Rejected",
+    "SQLiteWriteLog",
     "Scope",
     "Session",
     "SessionClosed",
@@ -87,6 +93,9 @@ __all__ = [
     "TokenBucket",
     "TransportError",
     "Unavailable",
+    "Write",
+    "WriteLog",
+    "WriteOutcome",
     "__version__",
     "apy_history",
     "balances",

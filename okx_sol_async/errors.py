@@ -28,11 +28,12 @@ from collections.abc import Awaitable, Callable
 from copy import copy
 from datetime import datetime
 from decimal import Decimal
-from typing import Final, Self, TypedDict, Unpack
+from typing import Any, Final, Self, TypedDict, Unpack
 
 import attrs
 
 from okx_sol_async.models import Order, OrderType
+from okx_sol_async.writes import Write
 
 MESSAGE_LIMIT: Final = 200
 
@@ -207,11 +208,10 @@ class OutcomeUnknown(OKXError):
     reason: OKXError | None
     #: The timestamp of its signature (UTC). OKX accepts it only within 30 seconds of that, by its own clock.
     sent_at: datetime | None
-    #: Whether it was to be a purchase or a redemption; `None` for a write that is neither.
-    type: OrderType | None = None
-    #: The amount, in SOL for a purchase and in OKSOL for a redemption; `None` for a write that is neither.
-    amt: Decimal | None = None
-    #: What `resolve` looks it up with; `None` where nobody knows how.
+    #: The write, to be kept and passed to `SolStaking.resolve`, also in another process or session; `None` for a call
+    #: that was not made with `SolStaking.purchase` or `SolStaking.redeem`.
+    write: Write | None = None
+    #: What `resolve` looks it up with; `None` in a copy or after unpickling.
     look_up: Callable[[float | None], Awaitable[Order | None]] | None = None
 
     def __init__(
@@ -226,33 +226,42 @@ class OutcomeUnknown(OKXError):
         self.reason = reason
         self.sent_at = sent_at
 
+    @property
+    def type(self) -> OrderType | None:
+        """Whether it is a purchase or a redemption; `None` without `write`."""
+        return None if self.write is None else self.write.type
+
+    @property
+    def amt(self) -> Decimal | None:
+        """The amount, in SOL for a purchase and in OKSOL for a redemption; `None` without `write`."""
+        return None if self.write is None else self.write.amt
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What looks it up belongs to a session, and to one process.
+        return type(self), self.args, {name: value for name, value in vars(self).items() if name != "look_up"}
+
     async def resolve(self, *, wait: float | None = None) -> Order | None:
-        """Look up in the history whether the purchase or redemption happened.
+        """Look up in the history whether the purchase or redemption happened, as `SolStaking.resolve` does.
 
-        An order of the history is taken for it if type and amount are the same, OKX took it within 35 seconds of
-        `sent_at`, and no other purchase or redemption that this process made explains it. An equal one that was made
-        elsewhere in that time, by another process or on OKX's website, cannot be told from it.
-
-        Without an order in sight it looks again and again until OKX takes the signature no longer, and ten seconds
-        more for the history to follow. OKX does not say how late its history may be, so `None` is as near to
-        certainty as one can come, and not a proof.
+        It goes through the session that sent it. After that is closed, or in another process,
+        ``await staking.resolve(error.write)`` does the same.
 
         Args:
-            wait: the most seconds to go on looking; 0 looks once, and `None` goes on for as long as said above, which
-                is 40 seconds after `sent_at`.
+            wait: the most seconds to go on looking; 0 looks once, and `None` goes on until 40 seconds after `sent_at`.
 
         Returns:
             the order, with what became of it: look at its ``status``. `None`: the history shows none.
 
         Raises:
-            ConfigurationError: ``wait`` is not a number of seconds; or the write was not made with
-                `SolStaking.purchase` or `SolStaking.redeem`.
-            OKXError: the history cannot be read, as `SolStaking.balance` says. What passes is waited for.
+            ConfigurationError: ``wait`` is not a number of seconds; or this is a copy, or not about a write that
+                `SolStaking.purchase` or `SolStaking.redeem` has sent.
+            OKXError: the history cannot be read, as `SolStaking.balance` says. Temporary failures are retried.
 
         """
         if self.look_up is None:
             message = "only what SolStaking.purchase and SolStaking.redeem have sent can be looked up here"
-            raise ConfigurationError(message, hint="Read the history for it.")
+            hint = "Read the history." if self.write is None else "Use await staking.resolve(error.write)."
+            raise ConfigurationError(message, hint=hint)
         return await self.look_up(wait)
 
 

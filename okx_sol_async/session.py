@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
@@ -17,12 +18,14 @@ from okx_sol_async.endpoint import ACCOUNT_CONFIG, SYSTEM_TIME
 from okx_sol_async.errors import ConfigurationError, SessionClosed
 from okx_sol_async.ratelimit.local import PROCESS_LIMITER
 from okx_sol_async.signing.credentials import Credentials
+from okx_sol_async.signing.owners import PROCESS_OWNERS
 from okx_sol_async.transport.call import Call, ask_time
 from okx_sol_async.transport.failures import http_is_closed
 from okx_sol_async.transport.http import USER_AGENT, Connections, another_loop, remove_foreign_headers
 from okx_sol_async.transport.in_flight import AttemptTimeouts
 from okx_sol_async.transport.metrics import CallReport, Counters, Observers
 from okx_sol_async.transport.state import CallOptions, SessionState
+from okx_sol_async.writes import WriteLog
 
 if TYPE_CHECKING:
     import aiohttp
@@ -69,6 +72,8 @@ class Session:
         observe: is called with a `CallReport` when a call has ended, for metrics; also for calls that ask OKX for its
             time to correct the clock. It should return at once, and what it raises is logged. `None`: no reports are
             built.
+        write_log: keeps purchases and redemptions from before they are sent until it is known what became of them; a
+            `SQLiteWriteLog` outlives the process. `None`: the `MemoryWriteLog` of this process.
 
     Raises:
         ConfigurationError: an argument is not of the kind above; its ``argument`` names it.
@@ -88,12 +93,15 @@ class Session:
         max_wait: float | None = None,
         attempts: int = 3,
         observe: Callable[[CallReport], None] | None = None,
+        write_log: WriteLog | None = None,
     ) -> None:
         if type(region) is not Region:
             message = f"region must be one of {', '.join(map(str, Region))}, not {region!r}"
             raise ConfigurationError(message, argument="region")
         _check_method("http", http, "request")
         _check_method("limiter", limiter, "bucket")
+        for method in ("put", "remove", "read", "merge"):
+            _check_method("write_log", write_log, method)
         if observe is not None and not callable(observe):
             message = f"observe must be callable, and {type(observe).__name__} is not"
             raise ConfigurationError(message, argument="observe")
@@ -111,6 +119,7 @@ class Session:
             observers=Observers(observe),
         )
         self._connections = Connections(http)
+        self._write_log = write_log
         self._closed = asyncio.Event()
 
     @classmethod
@@ -121,6 +130,7 @@ class Session:
         base_url: str | None = None,
         demo: bool | None = None,
         observe: Callable[[CallReport], None] | None = None,
+        write_log: WriteLog | None = None,
     ) -> Session:
         """Make a session from ``OKX_REGION`` (``global``, ``us``, ``eea``), ``OKX_BASE_URL`` and ``OKX_DEMO``.
 
@@ -129,6 +139,7 @@ class Session:
             base_url: wins over the environment and over ``region``.
             demo: wins over ``OKX_DEMO``.
             observe: as for a `Session`.
+            write_log: as for a `Session`.
 
         Raises:
             ConfigurationError: a variable has a value that it cannot have; the message names it.
@@ -142,6 +153,7 @@ class Session:
             base_url=base_url,
             demo=demo_from_env() if demo is None else demo,
             observe=observe,
+            write_log=write_log,
         )
 
     def __repr__(self) -> str:
@@ -218,18 +230,37 @@ class Session:
             OutcomeUnknown: a write was sent, and no answer says whether it happened.
 
         """
-        return await self._new_call(endpoint, credentials, parameters).run()
+        return await self.new_call(endpoint, credentials, parameters).run()
 
-    def _new_call(
-        self, endpoint: Endpoint[R], credentials: Credentials | None, parameters: Mapping[str, str] | None
+    def new_call(
+        self,
+        endpoint: Endpoint[R],
+        credentials: Credentials | None,
+        parameters: Mapping[str, str] | None,
+        *,
+        before_send: Callable[[float], Awaitable[None]] | None = None,
     ) -> Call[R]:
+        """Return a call that is not sent yet. It is for this package, and may change.
+
+        Args:
+            endpoint: as for `call`.
+            credentials: as for `call`.
+            parameters: as for `call`.
+            before_send: is awaited with the time of each signature (OKX's, in seconds since 1970) before that is made.
+                An error that it raises ends the call with nothing sent.
+
+        Raises:
+            ConfigurationError: as `call` does.
+            SessionClosed: as `call` does.
+
+        """
         if self._closed.is_set():
             message = "this session is closed"
             raise SessionClosed(message, hint="Make a new one; the limits of its users carry over.")
         http = self._connections.open(for_write=not endpoint.safe_to_resend)
         if http.closed:
             raise http_is_closed()
-        return Call(self._state, self._options, http, endpoint, credentials, parameters)
+        return Call(self._state, self._options, http, endpoint, credentials, parameters, before_send=before_send)
 
     @property
     def origin(self) -> str:
@@ -242,9 +273,19 @@ class Session:
         return self._state.demo
 
     @property
+    def write_log(self) -> WriteLog | None:
+        """The log of purchases and redemptions; `None` for that of this process."""
+        return self._write_log
+
+    @property
     def clock_offset(self) -> float | None:
         """By how many seconds OKX's clock is ahead of that of this machine; `None` until an answer told."""
         return self._state.clock.server_clock.offset
+
+    @property
+    def okx_time(self) -> datetime:
+        """OKX's time (UTC), as near as its responses have shown."""
+        return datetime.fromtimestamp(self._state.clock.server_clock.estimate(), UTC)
 
     async def synchronize_clock(self, samples: int = 5) -> float:
         """Ask OKX for its time, and sign by it from now on.
@@ -270,7 +311,7 @@ class Session:
         return self._state.clock.server_clock.offset or 0.0
 
     async def _ask_time(self) -> TimeSample:
-        return await ask_time(self._new_call(SYSTEM_TIME, None, None))
+        return await ask_time(self.new_call(SYSTEM_TIME, None, None))
 
     @property
     def counters(self) -> Counters:
@@ -310,6 +351,7 @@ class Session:
         """
         account = await self.call(ACCOUNT_CONFIG, credentials)
         known = Credentials(credentials.api_key, credentials.secret_key, credentials.passphrase, account.uid)
+        PROCESS_OWNERS.merge(credentials.owner, known.owner)
         merge = getattr(self._state.limiter, "merge", None)
         if merge is not None:
             merge(credentials.owner, known.owner)

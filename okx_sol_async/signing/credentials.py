@@ -95,6 +95,11 @@ class Credentials:
             os.environ.get("OKX_USER_ID") or None,
         )
 
+    @property
+    def key_owner(self) -> str:
+        """The ``owner`` that this key has without a label."""
+        return _owner(self.api_key, None)
+
     def redact(self, text: str, signature: str = "") -> str:
         """Return ``text`` without the secret and the passphrase, and with the key cut to its last four characters.
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from functools import partial
-from typing import Final, Self
+from typing import Self
 
 from okx_sol_async._checks import seconds, whole_number
-from okx_sol_async.errors import ConfigurationError, OKXError, OutcomeUnknown
+from okx_sol_async.errors import ConfigurationError, OutcomeUnknown
 from okx_sol_async.models import Apy, Balance, Order, OrderStatus, OrderType, ProductInfo
 from okx_sol_async.session import Session
 from okx_sol_async.signing.credentials import Credentials
@@ -25,16 +25,13 @@ from okx_sol_async.staking.endpoints import (
     APY_HISTORY,
     BALANCE,
     PRODUCT_INFO,
-    PURCHASE,
     PURCHASE_REDEEM_HISTORY,
-    REDEEM,
 )
 from okx_sol_async.staking.pagination import read_history
 from okx_sol_async.staking.polling import watch_balance
-from okx_sol_async.staking.reconciliation import JOURNAL, Outcome, Write, WriteOwner, look_up
-
-#: The endpoint of each kind of write.
-_WRITES: Final = {OrderType.PURCHASE: PURCHASE, OrderType.REDEEM: REDEEM}
+from okx_sol_async.staking.receipts import Receipt
+from okx_sol_async.staking.writing import Writing, resolve, unresolved
+from okx_sol_async.writes import Write, WriteLog
 
 
 class SolStaking:
@@ -65,18 +62,21 @@ class SolStaking:
         self._session = Session() if session is None else session
 
     @classmethod
-    def from_env(cls) -> SolStaking:
+    def from_env(cls, *, write_log: WriteLog | None = None) -> SolStaking:
         """Make one, with a session of its own, from the environment.
 
         It reads what `Credentials.from_env` and `Session.from_env` read: ``OKX_API_KEY``, ``OKX_SECRET_KEY``,
         ``OKX_PASSPHRASE``, ``OKX_USER_ID``, ``OKX_REGION``, ``OKX_BASE_URL`` and ``OKX_DEMO``.
+
+        Args:
+            write_log: as for a `Session`.
 
         Raises:
             ConfigurationError: a variable is missing or has a value that it cannot have; the message names it.
 
         """
         credentials = Credentials.from_env()
-        staking = cls(credentials, Session.from_env())
+        staking = cls(credentials, Session.from_env(write_log=write_log))
         staking._owns_session = True
         return staking
 
@@ -142,20 +142,24 @@ class SolStaking:
         """
         return await self._session.call(PRODUCT_INFO, self._credentials)
 
-    async def purchase(self, amt: Decimal | str) -> None:
+    async def purchase(self, amt: Decimal | str) -> Receipt:
         """Stake SOL from the funding account, which becomes OKSOL.
 
         It is sent once. Only what OKX has certainly refused for its limit or for the clock is sent again.
-        When it returns, OKX has taken the order; `purchase_redeem_history` tells what becomes of it.
-        A purchase that is cancelled (`asyncio.CancelledError`) may have happened or not: look into the history.
+        Before the first byte leaves it is in the session's ``write_log``. A purchase that is cancelled
+        (`asyncio.CancelledError`) may have happened or not, and `unresolved` gives it then.
 
         Args:
             amt: how much, in SOL: a `Decimal`, or a string such as ``"1.5"``, above 0 and with at most nine decimals.
                 A float is not exact, and an ``int`` may be meant in lamports, so neither is taken.
 
+        Returns:
+            what OKX has accepted; ``await receipt.order()`` finds it in the history.
+
         Raises:
-            ConfigurationError: ``amt`` is not such an amount, or as `balance` does; nothing was sent.
-            OutcomeUnknown: it was sent, and no answer says whether it happened: ``await error.resolve()``.
+            ConfigurationError: ``amt`` is not such an amount, the write log cannot be written, or as `balance` does;
+                nothing was sent.
+            OutcomeUnknown: it was sent, and no response says whether it happened: ``await error.resolve()``.
             APIError: OKX refused, and nothing happened: `Rejected` for an amount below the minimum, which the message
                 names, or above what there is; or as `balance` does.
             Timeout: no turn within ``max_wait``, or no connection; nothing was sent.
@@ -164,18 +168,19 @@ class SolStaking:
         `OKX: POST / Purchase <https://www.okx.com/docs-v5/en/#financial-product-sol-staking-post-purchase>`_
         (Trade permission, 2 requests a second per user; not in demo trading).
         """
-        await self._write(OrderType.PURCHASE, amt)
+        return await self._write(OrderType.PURCHASE, amt)
 
-    async def redeem(self, amt: Decimal | str) -> None:
+    async def redeem(self, amt: Decimal | str) -> Receipt:
         """Turn OKSOL of the funding account back into SOL.
 
         It is sent once. Only what OKX has certainly refused for its limit or for the clock is sent again.
-        When it returns, OKX has taken the order, which takes some days (`ProductInfo.redempt_days`);
-        `purchase_redeem_history` tells what becomes of it.
-        A redemption that is cancelled (`asyncio.CancelledError`) may have happened or not: look into the history.
+        A redemption takes some days (`ProductInfo.redempt_days`). It is logged as `purchase` says.
 
         Args:
             amt: how much, in OKSOL, as `purchase` takes it.
+
+        Returns:
+            what OKX has accepted, as `purchase` does.
 
         Raises:
             OKXError: as `purchase` does.
@@ -183,7 +188,51 @@ class SolStaking:
         `OKX: POST / Redeem <https://www.okx.com/docs-v5/en/#financial-product-sol-staking-post-redeem>`_
         (Trade permission, 2 requests a second per user; not in demo trading).
         """
-        await self._write(OrderType.REDEEM, amt)
+        return await self._write(OrderType.REDEEM, amt)
+
+    def unresolved(self) -> AsyncGenerator[Write, None]:
+        """Give the writes whose outcome is open, oldest first: ``async for write in staking.unresolved()``.
+
+        They are what a crash, a cancellation or a lost response has left in the session's ``write_log``, also in an
+        earlier process if the log is a file. Writes that this process has in flight are not given; those that another
+        process has in flight at this moment are, and `resolve` waits for them.
+
+        Raises:
+            ConfigurationError: the log cannot be read.
+
+        """
+        return unresolved(self._session, self._credentials)
+
+    async def resolve(self, write: Write, wait: float | None = None) -> Order | None:
+        """Look up in the history whether a purchase or redemption happened.
+
+        An order of the history is taken for it if type and amount are the same, OKX accepted it within 35 seconds of
+        its ``sent_at``, and no other write of this user in the log explains it. An equal one that was made elsewhere in
+        that time, by a process with another log or on OKX's website, cannot be told from it.
+
+        Without an order in sight it looks again and again until OKX accepts the signature no longer, and ten seconds
+        more for the history to follow. OKX does not say how late its history may be, so `None` is as near to
+        certainty as one can come, and not a proof.
+
+        Args:
+            write: from `unresolved` or `OutcomeUnknown.write`.
+            wait: the most seconds to go on looking; 0 looks once, and `None` goes on for as long as said above, which
+                is 40 seconds after ``sent_at``.
+
+        Returns:
+            the order, with what became of it: look at its ``status``. `None`: the history shows none. The write counts
+            as resolved then if ``wait`` was long enough for that.
+
+        Raises:
+            ConfigurationError: an argument is not as said above; the write is another user's, or was sent to another
+                host or mode; or the log cannot be read.
+            OKXError: the history cannot be read, as `balance` says. Temporary failures are retried.
+
+        """
+        if not isinstance(write, Write):
+            message = f"write must be a Write, not {type(write).__name__}"
+            raise ConfigurationError(message, argument="write")
+        return await self._look_up(write, wait)
 
     async def purchase_redeem_history(
         self,
@@ -315,42 +364,21 @@ class SolStaking:
         parameters = filters | {name: str(bound) for name, bound in bounds.items() if bound is not None}
         return await self._session.call(PURCHASE_REDEEM_HISTORY, self._credentials, parameters)
 
-    async def _write(self, kind: OrderType, amt: object) -> None:
-        amount = checked_amount(amt)
-        owner = WriteOwner(self._session.origin, self._session.demo, self._credentials.owner)
-        write = Write(owner, kind, amount, self._signing_now())
-        JOURNAL.begin(write)
+    async def _write(self, kind: OrderType, amt: object) -> Receipt:
         try:
-            await self._session.call(_WRITES[kind], self._credentials, {"amt": format(amount, "f")})
+            write = await Writing(self._session, self._credentials, kind, checked_amount(amt)).run()
         except OutcomeUnknown as error:
-            write.outcome, write.at = Outcome.UNKNOWN, error.sent_at or self._signing_now()
-            error.type, error.amt = kind, amount
-            error.look_up = partial(self._look_up, write)
-            error.hint = "Look it up before you send it again: await error.resolve()."
+            if error.write is not None:
+                error.look_up = partial(self._look_up, error.write)
             raise
-        except OKXError:
-            JOURNAL.forget(write)
-            raise
-        except BaseException:
-            write.outcome, write.at = Outcome.UNKNOWN, self._signing_now()
-            raise
-        write.at = self._signing_now()
+        return Receipt(write.type, write.amt, write.sent_at, write.trace_id, partial(self._look_up, write))
 
     async def _look_up(self, write: Write, wait: float | None) -> Order | None:
         async def read(since: datetime, until: datetime) -> list[Order]:
             return [order async for order in self.history(type=write.type, since=since, until=until)]
 
-        return await look_up(
-            read, write, self._okx_now, None if wait is None else seconds("wait", wait, positive=False)
-        )
-
-    def _signing_now(self) -> datetime:
-        # The time that a write is signed with, so that all writes keep their order: `clock_offset` is learnt from a
-        # Date, to half a second, and may change between two of them.
-        return datetime.fromtimestamp(self._session._state.clock.server_clock.now(), UTC)  # noqa: SLF001 - of this package
-
-    def _okx_now(self) -> datetime:
-        return datetime.now(UTC) + timedelta(seconds=self._session.clock_offset or 0.0)
+        patience = None if wait is None else seconds("wait", wait, positive=False)
+        return await resolve(self._session, self._credentials, write, read, patience)
 
 
 async def apy_history(days: int, session: Session | None = None) -> tuple[Apy, ...]:

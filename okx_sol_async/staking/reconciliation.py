@@ -1,206 +1,213 @@
-"""What became of a write whose answer never came.
+"""Which order of the history a write became.
 
-OKX gives a purchase no id, and the history has none either. But OKX takes a signature only within 30 seconds of its
-timestamp, so an order that the write became lies within that time; and what else this process has sent is known, so an
-order that belongs to an equal write is not taken for it.
+OKX gives a purchase no id, and the history has none either. But OKX accepts a signature only within 30 seconds of its
+timestamp, so the order of a write lies within that time; and the other writes of the user are in the log, so an order
+that belongs to an equal write is not taken for it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import enum
-import threading
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Context, Decimal
-from typing import Final, NamedTuple
+from typing import Final
 
 import attrs
 
 from okx_sol_async.errors import OKXError
-from okx_sol_async.models import Order, OrderType
+from okx_sol_async.models import Order
+from okx_sol_async.writes import Write, WriteOutcome
 
-#: An order lies so near to the signature of the write that made it: what OKX tolerates, and five seconds to take it.
+#: The most time between the signature of a write and its order: what OKX tolerates, and five seconds to take it.
 NEAR: Final = timedelta(seconds=35)
-#: So many seconds after its signature, a write that the history does not show is taken for one that did not happen.
+#: The most time between two equal writes that may be mistaken for each other, or for one between them.
+RELATED: Final = 3 * NEAR
+#: Seconds after its signature when a write that the history does not show counts as one that did not happen.
 SETTLED: Final = 40.0
-#: The seconds between two looks at the history, at first and at most.
+#: The seconds between two reads of the history, at first and at most.
 FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 5.0
-#: For how long writes are remembered.
-MEMORY: Final = timedelta(minutes=10)
-# OKX writes eight decimals in all its examples, and takes nine.
+#: Seconds by which an order may seem to precede its write: clocks differ, and OKX cuts its times to milliseconds.
+_CLOCK_ERROR: Final = 0.002
+#: An order that precedes a write by more is this many times less likely to be its own.
+_EARLY: Final = 20
+# OKX writes eight decimals in all its examples, and accepts nine.
 _ROUNDING: Final = Decimal("0.00000001")
 _EXACT: Final = Context(prec=100)
+#: Where there are fewer orders than writes, the lower ranks have theirs first.
+_RANKS: Final = {
+    WriteOutcome.TAKEN: 0,
+    WriteOutcome.SENT: 1,
+    WriteOutcome.UNKNOWN: 1,
+    # The caller knows it as one that did not happen, and perhaps sent it again since.
+    WriteOutcome.NOT_SEEN: 2,
+    WriteOutcome.NOT_FOUND: 2,
+}
 
 
-class Outcome(enum.IntEnum):
-    """What is known of a write. Where there are fewer orders than writes, the lower ones have theirs first."""
+def related(write: Write, writes: Iterable[Write]) -> list[Write]:
+    """Return the writes that the history cannot tell from ``write``, including it, in the order of their time.
 
-    #: It happened, or it is under way and may have happened at any moment.
-    TAKEN = 0
-    #: Nobody knows.
-    UNKNOWN = 1
-    #: The history did not show it, and its caller was told so: perhaps it was sent again since.
-    DENIED = 2
+    Args:
+        write: the one to be looked up. What ``writes`` has under its ``id`` is newer, and takes its place.
+        writes: all writes of the user.
 
-
-class WriteOwner(NamedTuple):
-    """Whose history a write is in. The same key may be used at two exchanges, as tests do, and each has its own."""
-
-    origin: str
-    demo: bool
-    #: `Credentials.owner`.
-    user: str
+    """
+    found = {write.id: write} | {other.id: other for other in writes if _is_related(other, write)}
+    return sorted(found.values(), key=lambda other: other.sent_at)
 
 
-@attrs.define(eq=False)
-class Write:
-    """A purchase or redemption that this process made."""
-
-    owner: WriteOwner
-    type: OrderType
-    amt: Decimal
-    #: When it was signed, or for as long as that is not known, when it began; by OKX's clock.
-    at: datetime
-    outcome: Outcome = Outcome.TAKEN
-
-    def is_near(self, other: Write) -> bool:
-        """Tell whether the order of one may be taken for that of the other, or for that of one between them."""
-        return (
-            (self.owner, self.type) == (other.owner, other.type)
-            and _same(self.amt, other.amt)
-            and abs(self.at - other.at) <= 3 * NEAR
-        )
-
-    def may_be(self, order: Order) -> bool:
-        """Tell whether ``order`` may be what became of this write."""
-        return order.type == self.type and _same(order.amt, self.amt) and abs(order.request_time - self.at) <= NEAR
-
-
-class Journal:
-    """The writes of a process in the last minutes."""
-
-    def __init__(self) -> None:
-        self._writes: deque[Write] = deque()
-        # Event loops of several threads may write.
-        self._lock = threading.Lock()
-
-    def __len__(self) -> int:
-        return len(self._writes)
-
-    def begin(self, write: Write) -> None:
-        """Remember a write that is about to be sent, and forget old ones."""
-        with self._lock:
-            while self._writes and self._writes[0].at < write.at - MEMORY:
-                self._writes.popleft()
-            self._writes.append(write)
-
-    def forget(self, write: Write) -> None:
-        """Forget a write that certainly did not happen."""
-        with self._lock:
-            if write in self._writes:
-                self._writes.remove(write)
-
-    def equal_to(self, write: Write) -> list[Write]:
-        """Return the writes that the history cannot tell from ``write``, with itself, in the order of their time.
-
-        Those whose orders lie far from its own are none of them.
-        """
-        with self._lock:
-            equal = [other for other in self._writes if other is not write and other.is_near(write)]
-        return sorted([*equal, write], key=lambda other: other.at)
-
-
-#: The journal of this process: another client of the same user finds what the last one wrote.
-JOURNAL: Final = Journal()
-
-
-def find(write: Write, equal: list[Write], orders: Iterable[Order]) -> Order | None:
+def find(write: Write, writes: Iterable[Write], orders: Iterable[Order]) -> Order | None:
     """Return the order that ``write`` became, as far as ``orders`` show it.
 
     Each order is given to one write at most, so that as many writes as possible have one, those first that certainly
-    happened; and of all the ways to do so it is the one in which they are nearest to each other in time.
+    happened; of all the ways to do so it is the one in which writes and orders are nearest to each other in time.
 
     Args:
-        write: one whose outcome is unknown.
-        equal: the writes that the history cannot tell from it, with itself, in the order of their time.
+        write: the one to be looked up.
+        writes: what `related` returns.
         orders: all orders that any of them may have become.
 
     """
-    oldest_first = sorted(orders, key=lambda order: order.request_time)
-    # The best way to give the first so many orders to the writes so far.
-    best = [_Given()] * (len(oldest_first) + 1)
-    for other in equal:
+    equal = sorted((order for order in orders if _is_equal(write, order)), key=lambda order: order.request_time)
+    undecided = []
+    for other in writes:
+        found = next((order for order in equal if order.request_time == other.ordered_at), None)
+        if found is None:
+            undecided.append(other)
+        elif other.id == write.id:
+            return found
+        else:
+            equal.remove(found)
+    return _matched(write, undecided, equal).found
+
+
+def _matched(write: Write, writes: Iterable[Write], oldest_first: Sequence[Order]) -> _Matching:
+    # The best way to give the first n orders to the writes so far, for each n.
+    best = [_Matching()] * (len(oldest_first) + 1)
+    for other in writes:
         ways = best[:1]
         for number, order in enumerate(oldest_first, start=1):
             choices = [best[number], ways[-1]]
-            if other.may_be(order):
-                choices.append(best[number - 1].with_one_more(other, order, is_asked_for=other is write))
-            ways.append(max(choices, key=_Given.merit))
+            if abs(order.request_time - other.sent_at) <= NEAR:
+                choices.append(best[number - 1].extended(other, order, is_wanted=other.id == write.id))
+            ways.append(max(choices, key=_Matching.merit))
         best = ways
-    return best[-1].found
-
-
-@attrs.frozen
-class _Given:
-    """Orders that are given to writes."""
-
-    #: To how many writes of each `Outcome`.
-    writes: tuple[int, ...] = (0,) * len(Outcome)
-    #: The time between the two of each pair, added up.
-    distance: timedelta = timedelta(0)
-    #: What the write is given that is looked for.
-    found: Order | None = None
-
-    def merit(self) -> tuple[tuple[int, ...], timedelta]:
-        return self.writes, -self.distance
-
-    def with_one_more(self, write: Write, order: Order, *, is_asked_for: bool) -> _Given:
-        writes = tuple(count + (outcome == write.outcome) for outcome, count in enumerate(self.writes))
-        distance = self.distance + abs(order.request_time - write.at)
-        return _Given(writes, distance, order if is_asked_for else self.found)
+    return best[-1]
 
 
 async def look_up(
-    read: Callable[[datetime, datetime], Awaitable[list[Order]]],
     write: Write,
+    *,
+    read_orders: Callable[[datetime, datetime], Awaitable[list[Order]]],
+    read_log: Callable[[], Awaitable[Iterable[Write]]],
     okx_now: Callable[[], datetime],
     wait: float | None,
-) -> Order | None:
-    """Look for the order that ``write`` became until it is in sight, or cannot come any more.
+) -> tuple[Write, Order | None]:
+    """Look for the order of a write until the history shows it, or cannot show it any more.
 
     Args:
-        read: reads the history from one time to another.
-        write: one whose outcome is unknown.
-        okx_now: tells OKX's time.
+        write: the one to be looked up.
+        read_orders: reads the history of the write's type from one time to another.
+        read_log: reads all writes of the user.
+        okx_now: returns OKX's time.
         wait: the most seconds to go on looking; `None` until `SETTLED`.
 
+    Returns:
+        the write as it is known now, and its order, `None` if the history shows none.
+
     Raises:
-        OKXError: the history cannot be read.
+        OKXError: the history or the log cannot be read.
 
     """
     loop = asyncio.get_running_loop()
-    began = loop.time()
+    deadline = None if wait is None else loop.time() + wait
     pause = FIRST_PAUSE
     while True:
-        left = SETTLED - (okx_now() - write.at).total_seconds() if wait is None else wait - (loop.time() - began)
-        equal = JOURNAL.equal_to(write)
+        now = okx_now()
+        left = _seconds_left(write, now) if deadline is None else deadline - loop.time()
         try:
-            orders = await read(equal[0].at - NEAR, equal[-1].at + NEAR)
+            orders = await read_orders(write.sent_at - RELATED - NEAR, write.sent_at + RELATED + NEAR)
+            # The log after the history: whatever order is shown has its write in the log by then.
+            writes = related(write, await read_log())
         except OKXError as error:
             if left <= 0 or not error.transient:
                 raise
         else:
-            order = find(write, equal, orders)
+            in_flight = [other for other in writes if other.outcome is WriteOutcome.SENT and other.id != write.id]
+            order = find(write, _with_all_taken(writes, in_flight), orders)
+            if order is None and in_flight:
+                order = find(write, writes, orders)
+                if order is not None and deadline is None:
+                    # It may belong to one of those, whose responses are still to come.
+                    left = max(left, *(_seconds_left(other, now) for other in in_flight))
+                order = None if left > 0 else order
             if order is not None or left <= 0:
-                write.outcome = Outcome.DENIED if order is None else Outcome.TAKEN
-                return order
+                known = next(other for other in writes if other.id == write.id)
+                return _resolved(known, order, now), order
         await asyncio.sleep(min(pause, max(left, 0.0)))
         pause = min(2 * pause, LONGEST_PAUSE)
 
 
-def _same(amt: Decimal, other: Decimal) -> bool:
-    """Tell whether two amounts are the same in the history, which may have fewer decimals than the write had."""
+@attrs.frozen
+class _Matching:
+    """Orders that are given to writes."""
+
+    #: To how many writes of each rank.
+    ranks: tuple[int, ...] = (0, 0, 0)
+    #: How unlikely the times make it, in seconds.
+    distance: float = 0.0
+    #: The order of the write that is looked up.
+    found: Order | None = None
+
+    def merit(self) -> tuple[tuple[int, ...], float]:
+        return self.ranks, -self.distance
+
+    def extended(self, write: Write, order: Order, *, is_wanted: bool) -> _Matching:
+        ranks = tuple(count + (rank == _RANKS[write.outcome]) for rank, count in enumerate(self.ranks))
+        distance = self.distance + _distance(write, order)
+        return _Matching(ranks, distance, order if is_wanted else self.found)
+
+
+def _distance(write: Write, order: Order) -> float:
+    after = (order.request_time - write.sent_at).total_seconds()
+    if after >= 0:
+        return after
+    early = max(-after - _CLOCK_ERROR, 0.0)
+    return min(-after, _CLOCK_ERROR) + _EARLY * early
+
+
+def _is_related(other: Write, write: Write) -> bool:
+    return (
+        other.type == write.type
+        and _is_same(other.amt, write.amt)
+        and (other.origin, other.demo) == (write.origin, write.demo)
+        and abs(other.sent_at - write.sent_at) <= RELATED
+    )
+
+
+def _is_equal(write: Write, order: Order) -> bool:
+    return order.type == write.type and _is_same(order.amt, write.amt)
+
+
+def _is_same(amt: Decimal, other: Decimal) -> bool:
+    """Return whether two amounts are the same in the history, which may have fewer decimals than the write had."""
     return abs(_EXACT.subtract(amt, other)) < _ROUNDING
+
+
+def _with_all_taken(writes: Iterable[Write], in_flight: Container[Write]) -> list[Write]:
+    return [attrs.evolve(other, outcome=WriteOutcome.TAKEN) if other in in_flight else other for other in writes]
+
+
+def _seconds_left(write: Write, now: datetime) -> float:
+    return SETTLED - (now - write.sent_at).total_seconds()
+
+
+def _resolved(write: Write, order: Order | None, now: datetime) -> Write:
+    if order is not None:
+        return attrs.evolve(write, outcome=WriteOutcome.TAKEN, ordered_at=order.request_time)
+    if write.outcome is WriteOutcome.TAKEN:
+        return write
+    final = _seconds_left(write, now) <= 0
+    return attrs.evolve(write, outcome=WriteOutcome.NOT_FOUND if final else WriteOutcome.NOT_SEEN)

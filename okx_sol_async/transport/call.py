@@ -22,7 +22,7 @@ from okx_sol_async.transport.interruption import Interruption
 from okx_sol_async.transport.metrics import CallRecord, CallReport
 from okx_sol_async.transport.recovery import Recovery
 from okx_sol_async.transport.resend import Step
-from okx_sol_async.transport.response import is_certain, outcome_of
+from okx_sol_async.transport.response import is_certain, outcome_of, trace_id_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
@@ -241,6 +241,12 @@ class Call(Generic[R]):
     def may_have_left(self) -> bool:
         """Whether the first byte of the last request may have left, and OKX may have processed it."""
         return any(attempt.may_have_left for attempt in self._attempts())
+
+    @property
+    def trace_id(self) -> str | None:
+        """OKX's id of the last send that has a response; `None` if that has none."""
+        response = None if self.attempt is None else self.attempt.response
+        return None if response is None else trace_id_of(response.headers, self.context())
 
     def _attempts(self) -> Iterator[Attempt]:
         """Give the sends of the last request, the latest first."""

@@ -104,6 +104,10 @@ class ServerClock:
         """Return OKX's time, in seconds since 1970 (UTC)."""
         return self.steady() + self._ahead
 
+    def estimate(self) -> float:
+        """Return OKX's time by its responses, in seconds since 1970 (UTC), also where signatures need not follow them."""
+        return self.now() if self._bounds is None else self._bounds.middle + self.steady()
+
     @property
     def offset(self) -> float | None:
         """By how many seconds OKX's clock is ahead of that of this machine; `None` until a response said."""

@@ -11,6 +11,7 @@ PACKAGE = Path(okx_sol_async.__file__).parent
 ROWS = (
     {"version"},
     {"models"},
+    {"writes"},
     {"errors"},
     {"_checks"},
     {"codec", "config"},
@@ -34,7 +35,7 @@ INNER_ROWS = {
         {"local", "shared.reservations"},
         {"shared.limiter"},
     ),
-    "signing": ({"__init__"}, {"redaction"}, {"credentials"}, {"signer"}),
+    "signing": ({"__init__"}, {"redaction", "owners"}, {"credentials"}, {"signer"}),
     "transport": (
         {"__init__"},
         {"budget", "clock", "http", "in_flight", "interruption", "metrics", "resend"},
@@ -48,6 +49,8 @@ INNER_ROWS = {
         {"__init__"},
         {"arguments", "endpoints"},
         {"pagination", "reconciliation", "bulk", "polling"},
+        {"write_log", "receipts"},
+        {"writing"},
         {"client"},
     ),
     "emulator": (
