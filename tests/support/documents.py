@@ -64,7 +64,12 @@ _AUTODOC: Final = re.compile(r"\.\. auto[a-z]+:: \S+|   :[a-z-]+:.*|")
 @pytest.fixture(scope="module")
 def document_environment() -> Iterator[None]:
     """Serve a local exchange and a Valkey for the length of one document, and name them in the environment."""
-    with Emulator() as exchange, valkey() as server, pytest.MonkeyPatch.context() as environment:
+    with (
+        Emulator() as exchange,
+        valkey() as server,
+        TemporaryDirectory() as folder,
+        pytest.MonkeyPatch.context() as environment,
+    ):
         for variable in ("OKX_REGION", "OKX_DEMO", "FORCE_COLOR", "PYTEST_ADDOPTS"):
             environment.delenv(variable, raising=False)
         for variable, value in {
@@ -74,6 +79,7 @@ def document_environment() -> Iterator[None]:
             "OKX_USER_ID": exchange.user.uid,
             "OKX_BASE_URL": exchange.url,
             "REDIS_URL": server.url,
+            "WRITE_LOG": str(Path(folder, "writes.db")),
             "COLUMNS": "80",
             "NO_COLOR": "1",
         }.items():
