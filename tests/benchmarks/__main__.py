@@ -15,6 +15,7 @@ from tests.benchmarks import (
     limits,
     machines,
     memory,
+    money,
     months,
     pictures,
     pushback,
@@ -39,6 +40,7 @@ BENCHMARKS: Mapping[str, Callable[[], Iterator[Line]]] = {
     "users": users.run,
     "machines": machines.run,
     "simulation": months.run,
+    "money": money.run,
     "pictures": pictures.run,
 }
 #: It writes into docs/images, so it runs only when it is named.
@@ -48,6 +50,7 @@ IN_FULL: Mapping[str, Callable[[], Iterator[Line]]] = {
     "limits": partial(limits.run, full=True),
     "pushback": partial(pushback.run, full=True),
     "simulation": partial(months.run, full=True),
+    "money": partial(money.run, full=True),
     "pushback-tcp": partial(pushback_tcp.run, full=True),
 }
 

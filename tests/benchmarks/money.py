@@ -1,0 +1,60 @@
+"""Whether what is said of purchases and redemptions is true, over many random programs.
+
+Each program purchases and redeems equal and unequal amounts through several keys and sessions of one user: gathered, in
+task groups, cancelled at any step, identified at any time, with responses and requests that are lost, late or refused. It
+runs against the emulator over real sockets, on a virtual clock; the emulator's book knows what happened.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from typing import TYPE_CHECKING, Final
+
+from tests.benchmarks.report import Figure, Line, Note
+from tests.support.money import run_program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PROGRAMS: Final = 1_000
+#: With ``--full``.
+ALL_PROGRAMS: Final = 20_000
+_PART: Final = 50
+
+
+def run(*, full: bool = False) -> Iterator[Line]:
+    """Run the programs of the seeds from 0 on, on all processors."""
+    programs = ALL_PROGRAMS if full else PROGRAMS
+    wrong: list[str] = []
+    outcomes: Counter[str] = Counter()
+    ambiguous = 0
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=multiprocessing.get_context("spawn")) as pool:
+        for found, counted, unclear in pool.map(_run_part, range(0, programs, _PART)):
+            wrong += found
+            outcomes += counted
+            ambiguous += unclear
+    resolved = sum(count for outcome, count in outcomes.items() if "resolved" in outcome)
+    writes = outcomes.total()
+    yield Figure(
+        "money", len(wrong), "false statements", 0, f"of {programs:,} programs with {writes:,} writes", digits=0
+    )
+    yield Note(f"{resolved:,} writes were resolved; of {ambiguous:,} time alone cannot say which of several they were")
+    for line in wrong[:10]:
+        yield Note(line[:2000])
+
+
+def _run_part(first: int) -> tuple[list[str], Counter[str], int]:
+    logging.disable()
+    wrong: list[str] = []
+    outcomes: Counter[str] = Counter()
+    ambiguous = 0
+    for seed in range(first, first + _PART):
+        verdict = run_program(seed)
+        wrong += [f"seed {seed}: {line}" for line in verdict.wrong]
+        outcomes += verdict.outcomes
+        ambiguous += verdict.ambiguous
+    return wrong, outcomes, ambiguous
