@@ -1,3 +1,4 @@
+import os
 import re
 import subprocess
 import sys
@@ -117,7 +118,10 @@ def test_a_wrong_page_fails_the_run(tmp_path: Path) -> None:
     options = ["-q", "-p", "tests.support.documents", *documents.NO_HYPOTHESIS]
     command = [sys.executable, "-m", "pytest", *options, "README.md", "docs"]
 
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)  # noqa: S603
+    # What the plugin itself imports is in the project, which need not be on the path.
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
 
     assert done.returncode == 1
     assert "FAILED docs/page.md::line:6,column:1" in done.stdout
