@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from copy import copy
 from datetime import UTC, datetime
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from types import EllipsisType, MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Self, TypedDict, TypeVar, Unpack
 
 import attrs
 from yarl import URL
@@ -22,7 +23,6 @@ from okx_sol_async.signing.owners import PROCESS_OWNERS
 from okx_sol_async.transport.call import Call, ask_time
 from okx_sol_async.transport.failures import http_is_closed
 from okx_sol_async.transport.http import USER_AGENT, Connections, another_loop, remove_foreign_headers
-from okx_sol_async.transport.in_flight import AttemptTimeouts
 from okx_sol_async.transport.metrics import CallReport, Counters, Observers
 from okx_sol_async.transport.state import CallOptions, SessionState
 from okx_sol_async.writes import WriteLog
@@ -45,6 +45,22 @@ NO_OPTIONS: Final[Mapping[str, Any]] = MappingProxyType({})
 BORROWED_OPTIONS: Final[Mapping[str, Any]] = MappingProxyType(
     {"headers": {"User-Agent": USER_AGENT}, "raise_for_status": False, "auto_decompress": True}
 )
+
+
+class SessionSettings(TypedDict, total=False):
+    """The keywords of `Session`, for `Session.from_env`."""
+
+    region: Region | None
+    base_url: str | None
+    demo: bool | None
+    http: aiohttp.ClientSession | None
+    middlewares: Iterable[ClientMiddlewareType]
+    limiter: Limiter | None
+    timeout: float
+    max_wait: float | None
+    attempts: int
+    observe: Callable[[CallReport], None] | None
+    write_log: WriteLog | None
 
 
 class Session:
@@ -105,11 +121,6 @@ class Session:
         if observe is not None and not callable(observe):
             message = f"observe must be callable, and {type(observe).__name__} is not"
             raise ConfigurationError(message, argument="observe")
-        self._options = CallOptions(
-            timeouts=AttemptTimeouts(seconds("timeout", timeout, positive=True)),
-            max_wait=None if max_wait is None else seconds("max_wait", max_wait, positive=False),
-            attempts=whole_number("attempts", attempts),
-        )
         self._state = SessionState(
             origin=URL(region.value) if base_url is None else checked_origin(base_url),
             demo=bool(demo),
@@ -118,43 +129,71 @@ class Session:
             request_options=NO_OPTIONS if http is None else BORROWED_OPTIONS,
             observers=Observers(observe),
         )
+        self._options = CallOptions(
+            timeouts=self._state.timeouts.of(seconds("timeout", timeout, positive=True)),
+            max_wait=_checked_max_wait(max_wait),
+            attempts=whole_number("attempts", attempts),
+        )
+        #: The session that this one is a view of; `None` if it is none.
+        self._viewed: Session | None = None
         self._connections = Connections(http)
         self._write_log = write_log
         self._closed = asyncio.Event()
 
     @classmethod
-    def from_env(
-        cls,
-        *,
-        region: Region | None = None,
-        base_url: str | None = None,
-        demo: bool | None = None,
-        observe: Callable[[CallReport], None] | None = None,
-        write_log: WriteLog | None = None,
-    ) -> Session:
+    def from_env(cls, **settings: Unpack[SessionSettings]) -> Session:
         """Make a session from ``OKX_REGION`` (``global``, ``us``, ``eea``), ``OKX_BASE_URL`` and ``OKX_DEMO``.
 
         Args:
-            region: wins over the environment, over ``OKX_BASE_URL`` too.
-            base_url: wins over the environment and over ``region``.
-            demo: wins over ``OKX_DEMO``.
-            observe: as for a `Session`.
-            write_log: as for a `Session`.
+            settings: any keyword of `Session`. ``region``, ``base_url`` and ``demo`` win over their variables unless
+                they are `None`; ``region`` wins over ``OKX_BASE_URL`` too, and ``base_url`` over ``region``.
 
         Raises:
-            ConfigurationError: a variable has a value that it cannot have; the message names it.
+            ConfigurationError: a variable has a value that it cannot have, and the message names it; or as `Session`
+                does.
 
         """
+        region, base_url, demo = settings.get("region"), settings.get("base_url"), settings.get("demo")
         if base_url is None and region is None:
             base_url = os.environ.get("OKX_BASE_URL") or None
             region = region_from_env()
-        return cls(
-            region=region or Region.GLOBAL,
-            base_url=base_url,
-            demo=demo_from_env() if demo is None else demo,
-            observe=observe,
-            write_log=write_log,
+        settings["region"] = region or Region.GLOBAL
+        settings["base_url"] = base_url
+        settings["demo"] = demo_from_env() if demo is None else demo
+        return cls(**settings)  # type: ignore[arg-type] # neither region nor demo is None any more
+
+    def with_options(
+        self,
+        *,
+        timeout: float | EllipsisType = ...,
+        max_wait: float | EllipsisType | None = ...,
+        attempts: int | EllipsisType = ...,
+    ) -> Session:
+        """Return a view of the session whose calls have other options: ``session.with_options(timeout=2.0)``.
+
+        It shares connections, limits, clock, retry budget and counters with this session, and is closed with it.
+        Closing the view does nothing. Making one is cheap, so it may be made for a single call.
+
+        Args:
+            timeout: as for `Session`. An ellipsis, for each argument: as here.
+            max_wait: as for `Session`.
+            attempts: as for `Session`.
+
+        Raises:
+            ConfigurationError: an argument is not of the kind that `Session` takes; its ``argument`` names it.
+
+        """
+        options = self._options
+        view = copy(self)
+        view._viewed = self._viewed or self  # noqa: SLF001 - a session of this class
+        view._options = CallOptions(  # noqa: SLF001 - as above
+            timeouts=options.timeouts
+            if isinstance(timeout, EllipsisType)
+            else self._state.timeouts.of(seconds("timeout", timeout, positive=True)),
+            max_wait=options.max_wait if isinstance(max_wait, EllipsisType) else _checked_max_wait(max_wait),
+            attempts=options.attempts if isinstance(attempts, EllipsisType) else whole_number("attempts", attempts),
         )
+        return view
 
     def __repr__(self) -> str:
         demo = ", demo" if self._state.demo else ""
@@ -176,6 +215,8 @@ class Session:
             ConfigurationError: the session belongs to another event loop, which is at work.
 
         """
+        if self._viewed is not None:
+            return
         loop, running = self._connections.loop, asyncio.get_running_loop()
         if loop is not None and loop is not running and loop.is_running():
             raise another_loop()
@@ -190,13 +231,13 @@ class Session:
                 self._closed = asyncio.Event()
                 self._closed.set()
         finally:
-            self._options.timeouts.close()
+            self._state.timeouts.close()
             await self._connections.aclose()
 
     @property
     def closed(self) -> bool:
         """Whether the session was closed."""
-        return self._closed.is_set()
+        return self._closed.is_set() if self._viewed is None else self._viewed.closed
 
     async def wait_closed(self) -> None:
         """Wait until the session is closed.
@@ -205,6 +246,9 @@ class Session:
             ConfigurationError: the session belongs to another event loop.
 
         """
+        if self._viewed is not None:
+            await self._viewed.wait_closed()
+            return
         self._connections.bind(asyncio.get_running_loop())
         await self._closed.wait()
 
@@ -254,7 +298,7 @@ class Session:
             SessionClosed: as `call` does.
 
         """
-        if self._closed.is_set():
+        if self.closed:
             message = "this session is closed"
             raise SessionClosed(message, hint="Make a new one; the limits of its users carry over.")
         http = self._connections.open(for_write=not endpoint.safe_to_resend)
@@ -356,6 +400,10 @@ class Session:
         if merge is not None:
             merge(credentials.owner, known.owner)
         return known
+
+
+def _checked_max_wait(max_wait: float | None) -> float | None:
+    return None if max_wait is None else seconds("max_wait", max_wait, positive=False)
 
 
 def _check_method(argument: str, value: object, method: str) -> None:

@@ -6,12 +6,13 @@ from collections.abc import AsyncGenerator
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
-from typing import Self
+from types import EllipsisType
+from typing import Self, Unpack
 
 from okx_sol_async._checks import seconds, whole_number
 from okx_sol_async.errors import ConfigurationError, OutcomeUnknown
 from okx_sol_async.models import Apy, Balance, Order, OrderStatus, OrderType, ProductInfo
-from okx_sol_async.session import Session
+from okx_sol_async.session import Session, SessionSettings
 from okx_sol_async.signing.credentials import Credentials
 from okx_sol_async.staking.arguments import (
     DAYS,
@@ -31,7 +32,7 @@ from okx_sol_async.staking.pagination import read_history
 from okx_sol_async.staking.polling import watch_balance
 from okx_sol_async.staking.receipts import Receipt
 from okx_sol_async.staking.writing import Writing, resolve, unresolved
-from okx_sol_async.writes import Write, WriteLog
+from okx_sol_async.writes import Write
 
 
 class SolStaking:
@@ -62,23 +63,42 @@ class SolStaking:
         self._session = Session() if session is None else session
 
     @classmethod
-    def from_env(cls, *, write_log: WriteLog | None = None) -> SolStaking:
+    def from_env(cls, **settings: Unpack[SessionSettings]) -> SolStaking:
         """Make one, with a session of its own, from the environment.
 
         It reads what `Credentials.from_env` and `Session.from_env` read: ``OKX_API_KEY``, ``OKX_SECRET_KEY``,
         ``OKX_PASSPHRASE``, ``OKX_USER_ID``, ``OKX_REGION``, ``OKX_BASE_URL`` and ``OKX_DEMO``.
 
         Args:
-            write_log: as for a `Session`.
+            settings: any keyword of `Session`, as `Session.from_env` takes them.
 
         Raises:
             ConfigurationError: a variable is missing or has a value that it cannot have; the message names it.
 
         """
         credentials = Credentials.from_env()
-        staking = cls(credentials, Session.from_env(write_log=write_log))
+        staking = cls(credentials, Session.from_env(**settings))
         staking._owns_session = True
         return staking
+
+    def with_options(
+        self,
+        *,
+        timeout: float | EllipsisType = ...,
+        max_wait: float | EllipsisType | None = ...,
+        attempts: int | EllipsisType = ...,
+    ) -> SolStaking:
+        """Return the same user with other options: ``await staking.with_options(timeout=2.0).balance()``.
+
+        It calls through `Session.with_options`, which has the arguments. Closing it does nothing.
+
+        Raises:
+            ConfigurationError: as `Session.with_options` does.
+
+        """
+        return SolStaking(
+            self._credentials, self._session.with_options(timeout=timeout, max_wait=max_wait, attempts=attempts)
+        )
 
     def __repr__(self) -> str:
         return f"<SolStaking {self._credentials!r} on {self._session!r}>"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from typing import Protocol
+from weakref import WeakValueDictionary
 
 
 class Stoppable(Protocol):
@@ -70,7 +71,7 @@ class AttemptTimeouts:
     sets, costs 5 % of a call.
     """
 
-    __slots__ = ("_due", "_timer", "timeout")
+    __slots__ = ("__weakref__", "_due", "_timer", "timeout")
 
     def __init__(self, timeout: float) -> None:
         #: Seconds of each send.
@@ -108,3 +109,28 @@ class AttemptTimeouts:
                 return
             self._due.popitem(last=False)
             send.expire()
+
+
+class TimeoutRegistry:
+    """The `AttemptTimeouts` of a session: one for each length that is in use."""
+
+    __slots__ = ("_by_length",)
+
+    def __init__(self) -> None:
+        # Weak: a service may derive another timeout from each of its requests.
+        self._by_length: WeakValueDictionary[float, AttemptTimeouts] = WeakValueDictionary()
+
+    def __len__(self) -> int:
+        return len(self._by_length)
+
+    def of(self, timeout: float) -> AttemptTimeouts:
+        """Return the one for sends of ``timeout`` seconds."""
+        found = self._by_length.get(timeout)
+        if found is None:
+            found = self._by_length[timeout] = AttemptTimeouts(timeout)
+        return found
+
+    def close(self) -> None:
+        """Cancel all timers."""
+        for timeouts in tuple(self._by_length.values()):
+            timeouts.close()

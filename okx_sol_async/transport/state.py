@@ -10,7 +10,7 @@ from okx_sol_async.errors import ConfigurationError
 from okx_sol_async.ratelimit.limit import BucketKey, Scope
 from okx_sol_async.transport.budget import RetryBudget
 from okx_sol_async.transport.clock_sync import ClockSynchronizer
-from okx_sol_async.transport.in_flight import AttemptTimeouts, CallsInFlight
+from okx_sol_async.transport.in_flight import CallsInFlight, TimeoutRegistry
 from okx_sol_async.transport.metrics import Observers
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from okx_sol_async.endpoint import Endpoint
     from okx_sol_async.ratelimit.limit import Limiter
     from okx_sol_async.signing.credentials import Credentials
+    from okx_sol_async.transport.in_flight import AttemptTimeouts
 
 # In Python 3.11 the look-up of an enum's member takes its time.
 _BY_USER = Scope.USER
@@ -41,6 +42,7 @@ class SessionState:
     clock: ClockSynchronizer = attrs.field(factory=ClockSynchronizer)
     budget: RetryBudget = attrs.field(factory=RetryBudget)
     in_flight: CallsInFlight = attrs.field(factory=CallsInFlight)
+    timeouts: TimeoutRegistry = attrs.field(factory=TimeoutRegistry)
     _origin_text: str = attrs.field(init=False, default=attrs.Factory(lambda self: str(self.origin), takes_self=True))
     _urls: dict[str, URL] = attrs.field(init=False, factory=dict)
 
