@@ -10,6 +10,7 @@ import time
 from binascii import b2a_base64
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -48,13 +49,26 @@ def sign(timestamp: str, method: str, request_path: str, body: str | bytes, secr
     return b2a_base64(hmac.new(secret.encode(), prehash, "sha256").digest(), newline=False).decode()
 
 
+# A session signs for few URLs, and many times in each second.
+@lru_cache(maxsize=64)
+def _origin_of(url: URL) -> URL:
+    return url.origin()
+
+
 def _origin(url: str | URL) -> URL:
-    return url.origin() if isinstance(url, URL) else URL(url).origin()
+    return _origin_of(url if isinstance(url, URL) else URL(url))
+
+
+@lru_cache(maxsize=4)
+def _date_and_time(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).isoformat()[:-6]
 
 
 def timestamp_of(seconds: float) -> str:
     """Return seconds since 1970 (UTC) as OKX writes them: ``2020-12-08T09:08:57.715Z``."""
-    return f"{datetime.fromtimestamp(seconds, UTC).isoformat(timespec='milliseconds')[:-6]}Z"
+    # Rounded to microseconds like a datetime, then cut.
+    second, microsecond = divmod(round(seconds * 1e6), 1_000_000)
+    return f"{_date_and_time(second)}.{microsecond // 1000:03}Z"
 
 
 @attrs.frozen(eq=False)
@@ -115,7 +129,7 @@ def sign_request(
         ConfigurationError: the request is for another origin.
 
     """
-    found = request.url.origin()
+    found = _origin_of(request.url)
     if found != origin:
         message = f"refused to sign a request for {found}: this signer is for {origin} only"
         raise ConfigurationError(message, hint="Check the base URL, and that nothing follows redirects.")

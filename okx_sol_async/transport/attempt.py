@@ -163,6 +163,12 @@ class Attempt:
         call = self._call
         self._interruption.interrupt(timed_out(call.options.timeouts.timeout, call.context()))
 
+    def note_date(self) -> None:
+        """Let the session's clock learn from the ``Date`` of the response."""
+        clock, date = self._call.state.clock.server_clock, self.date
+        if date != clock.last_date:
+            clock.note_date(date, self.times)
+
     @property
     def is_cached(self) -> bool:
         """Whether a cache has repeated an earlier response."""

@@ -161,8 +161,10 @@ class Call(Generic[R]):
         except BaseException as error:  # noqa: BLE001 - raised again by `run`, without the frames of aiohttp
             return self._failed(error)
         finally:
-            for attempt in self._attempts():
+            attempt = self.attempt
+            while attempt is not None:
                 attempt.leave_network()
+                attempt = attempt.previous
         return self._read(response, body)
 
     def _request_options(self) -> Mapping[str, Any]:
@@ -188,7 +190,7 @@ class Call(Generic[R]):
         """Return the result in a response, or the error that it means."""
         attempt = self.attempt
         if attempt is not None:
-            self.state.clock.server_clock.note_date(attempt.date, attempt.times)
+            attempt.note_date()
         outcome = outcome_of(self.endpoint, response.status, response.headers, body, self.context)
         if isinstance(outcome, OKXError) and is_certain(outcome):
             for sent in self._attempts():

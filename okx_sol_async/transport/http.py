@@ -7,6 +7,7 @@ import enum
 import os
 import re
 import ssl
+from http.cookies import SimpleCookie
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from types import SimpleNamespace
 
     from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
+    from yarl import URL
 
 #: The most connections of a session of our own.
 MAX_CONNECTIONS: Final = 256
@@ -150,10 +152,20 @@ class _Connector(aiohttp.TCPConnector):
             connection.close()
 
 
+class _NoCookies(aiohttp.DummyCookieJar):
+    """Gives the same empty cookies to each request. aiohttp's jar makes new ones."""
+
+    _empty: Final[SimpleCookie] = SimpleCookie()
+
+    def filter_cookies(self, request_url: URL) -> SimpleCookie:  # noqa: ARG002 - aiohttp's signature
+        """Return no cookies."""
+        return self._empty
+
+
 def _open_http(*, keep_alive: bool) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=_Connector(limit=MAX_CONNECTIONS, force_close=not keep_alive),
-        cookie_jar=aiohttp.DummyCookieJar(),
+        cookie_jar=_NoCookies(),
         headers={"User-Agent": USER_AGENT},
         trace_configs=None if keep_alive else [DEPARTURES],
     )
@@ -201,6 +213,9 @@ async def remove_foreign_headers(request: ClientRequest, handler: ClientHandlerT
 async def read_body(response: ClientResponse) -> bytes:
     """Read a body, or as much of it as shows that it is too long. Its connection is free, or closed, then."""
     content = response.content
+    if content.is_eof() and not content.at_eof():
+        # All of it came with the head.
+        return content.read_nowait()
     if content.at_eof():
         # A middleware has read it already, or it is empty.
         return await response.read()
