@@ -67,8 +67,8 @@ def _date_and_time(second: int) -> str:
 def timestamp_of(seconds: float) -> str:
     """Return seconds since 1970 (UTC) as OKX writes them: ``2020-12-08T09:08:57.715Z``."""
     # Rounded to microseconds like a datetime, then cut.
-    second, microsecond = divmod(round(seconds * 1e6), 1_000_000)
-    return f"{_date_and_time(second)}.{microsecond // 1000:03}Z"
+    microseconds = int(seconds * 1e6 + 0.5)
+    return f"{_date_and_time(microseconds // 1_000_000)}.{microseconds // 1000 % 1000:03}Z"
 
 
 @attrs.frozen(eq=False)
