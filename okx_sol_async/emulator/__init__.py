@@ -1,6 +1,6 @@
 """A local exchange: an HTTP server on loopback that checks, counts and answers as OKX does.
 
-It takes no account and no network, holds no real money, and counts for itself: it shares neither the limiter nor the
+It needs no account and no network, holds no real money, and counts for itself: it shares neither the limiter nor the
 signer with the rest of this package, so a mistake in them is not repeated here. Any client can be pointed at it::
 
     async with Emulator(latency=0.03, jitter=0.01) as exchange:
@@ -10,40 +10,40 @@ signer with the rest of this package, so a mistake in them is not repeated here.
         ...
 
 A request is refused for the first of these that is wrong: its headers, key, timestamp, signature, passphrase, demo or
-live, permission, and then the rate limit. A purchase or redemption is refused next for demo trading, content type,
-body, amount, sub-account, and last for what the product or the user's account does not allow.
+live, address, permission, and then the rate limit. A purchase or redemption is refused next for demo trading, content
+type, body, amount, sub-account, and last for what the terms or the user's account do not allow.
 
 Times are seconds, amounts are SOL and OKSOL, rates are fractions.
 """
 
 from okx_sol_async.emulator import faults
-from okx_sol_async.emulator.calls import MEMORY, Call, Tally
-from okx_sol_async.emulator.exchange import Emulator
-from okx_sol_async.emulator.injections import Injection
-from okx_sol_async.emulator.orders import EmulatedOrder, OrderType
-from okx_sol_async.emulator.product import Product
-from okx_sol_async.emulator.server import Outage
-from okx_sol_async.emulator.users import (
-    DEFAULT_BALANCE,
-    DEFAULT_PERMISSIONS,
-    DEFAULT_SOL,
-    EmulatedUser,
-    Permission,
-)
-from okx_sol_async.emulator.windows import CounterWindow, FixedWindow, SlidingWindow, TokenWindow, Window
+from okx_sol_async.emulator.accounts.maintenance import Maintenance
+from okx_sol_async.emulator.accounts.orders import EmulatedOrder, OrderType
+from okx_sol_async.emulator.accounts.product import REPORTED_TIERS, Product
+from okx_sol_async.emulator.accounts.state import ApiKey, Permission
+from okx_sol_async.emulator.accounts.users import DEFAULT_BALANCE, DEFAULT_PERMISSIONS, DEFAULT_SOL, EmulatedUser
+from okx_sol_async.emulator.emulator import Emulator
+from okx_sol_async.emulator.faults.injections import FaultRule, Injection
+from okx_sol_async.emulator.gateway.journal import JOURNAL_SIZE, JournalEntry, Tally
+from okx_sol_async.emulator.gateway.windows import CounterWindow, FixedWindow, SlidingWindow, TokenWindow, Window
+from okx_sol_async.emulator.network.outage import Outage
 
 __all__ = [
     "DEFAULT_BALANCE",
     "DEFAULT_PERMISSIONS",
     "DEFAULT_SOL",
-    "MEMORY",
-    "Call",
+    "JOURNAL_SIZE",
+    "REPORTED_TIERS",
+    "ApiKey",
     "CounterWindow",
     "EmulatedOrder",
     "EmulatedUser",
     "Emulator",
+    "FaultRule",
     "FixedWindow",
     "Injection",
+    "JournalEntry",
+    "Maintenance",
     "OrderType",
     "Outage",
     "Permission",

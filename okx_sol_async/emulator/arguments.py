@@ -1,52 +1,113 @@
-"""What a caller of the local exchange hands in is checked here, and a mistake is named."""
+"""Checks of arguments; each raises `ConfigurationError` that names the argument."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Collection
+from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from okx_sol_async.errors import ConfigurationError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+
+def wrong(value: object, name: str, expected: str) -> ConfigurationError:
+    """Return the error for the argument ``name`` that is not ``expected``."""
+    return ConfigurationError(f"{name} must be {expected}, not {value!r}", argument=name)
 
 
-def check_seconds(field: str, value: object) -> None:
-    """Refuse what is no finite number of seconds from 0 on."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        message = f"{field} must be a finite number of seconds from 0 on, not {value!r}"
-        raise ConfigurationError(message, argument=field)
+def check_number(name: str, value: object, expected: str, accepts: Callable[[float], bool]) -> None:
+    """Raise unless ``value`` is a finite number that is accepted."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or not accepts(value):
+        raise wrong(value, name, expected)
 
 
-def check_whole_number(field: str, value: object, *, least: int | None = None) -> None:
-    """Refuse what is no whole number, or less than ``least``."""
+def check_seconds(name: str, value: object) -> None:
+    """Raise unless it is a finite number of seconds, 0 or more."""
+    check_number(name, value, "a finite number of seconds from 0 on", lambda number: number >= 0)
+
+
+def check_finite(name: str, value: object) -> None:
+    """Raise unless it is a finite number."""
+    check_number(name, value, "a finite number", lambda _: True)
+
+
+def check_rate(name: str, value: object) -> None:
+    """Raise unless it is a finite number above 0."""
+    check_number(name, value, "a finite number above 0", lambda number: number > 0)
+
+
+def check_share(name: str, value: object) -> None:
+    """Raise unless it is a number from 0 to 1."""
+    check_number(name, value, "a number from 0 to 1", lambda number: 0 <= number <= 1)
+
+
+def check_whole_number(name: str, value: object, *, least: int | None = None, most: int | None = None) -> None:
+    """Raise unless it is a whole number within the bounds."""
     if isinstance(value, bool) or not isinstance(value, int):
-        message = f"{field} must be a whole number, not {value!r}"
-        raise ConfigurationError(message, argument=field)
+        raise wrong(value, name, "a whole number")
+    if least is not None and most is not None and not least <= value <= most:
+        raise wrong(value, name, f"from {least} to {most}")
     if least is not None and value < least:
-        message = f"{field} must be {least} or more, not {value}"
-        raise ConfigurationError(message, argument=field)
+        raise wrong(value, name, f"{least} or more")
 
 
-def check_flag(field: str, value: object) -> None:
-    """Refuse what is neither `True` nor `False`."""
+def check_size(name: str, value: object) -> None:
+    """Raise unless it is a number of bytes."""
+    check_whole_number(name, value, least=0)
+
+
+def check_status(name: str, value: object) -> None:
+    """Raise unless it is an HTTP status."""
+    check_whole_number(name, value, least=200, most=999)
+
+
+def check_flag(name: str, value: object) -> None:
+    """Raise unless it is `True` or `False`."""
     if not isinstance(value, bool):
-        message = f"{field} must be True or False, not {value!r}"
-        raise ConfigurationError(message, argument=field)
+        raise wrong(value, name, "True or False")
 
 
-def check_amount(field: str, value: object) -> None:
-    """Refuse what is no finite `Decimal` from 0 on."""
+def check_amount(name: str, value: object) -> None:
+    """Raise unless it is a finite `Decimal`, 0 or more."""
     if not isinstance(value, Decimal) or not value.is_finite() or value < 0:
-        message = f"{field} must be a finite Decimal from 0 on, not {value!r}"
-        raise ConfigurationError(message, argument=field)
+        raise wrong(value, name, "a finite Decimal from 0 on")
+
+
+def check_text(name: str, value: object) -> None:
+    """Raise unless it is text with at least one character."""
+    if not isinstance(value, str) or not value:
+        raise wrong(value, name, "text")
+
+
+def check_header(name: str, value: object) -> None:
+    """Raise unless it is text in one line."""
+    if not isinstance(value, str) or "\r" in value or "\n" in value:
+        raise wrong(value, name, "text in one line")
+
+
+def check_code(name: str, value: object) -> None:
+    """Raise unless it is text or a whole number."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise wrong(value, name, "text or a whole number")
+
+
+def check_time(name: str, value: object) -> None:
+    """Raise unless it is an aware datetime."""
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        raise wrong(value, name, "an aware datetime")
+
+
+def check_choice(name: str, value: object, choices: Collection[str]) -> None:
+    """Raise unless it is one of ``choices``."""
+    if not isinstance(value, str) or value not in choices:
+        raise wrong(value, name, f"one of {', '.join(map(repr, choices))}")
 
 
 def checked(check: Callable[[str, object], None]) -> Callable[[object, object, Any], None]:
-    """Return a check as a validator of an attrs field, which names the field."""
+    """Return a check as a validator of an attrs field."""
 
-    # attrs takes the type of a field from that of its validator, and this one is of no type.
+    # attrs takes the type of a field from that of its validator, and this one fits every type.
     def validate(_instance: object, field: object, value: Any) -> None:  # noqa: ANN401
         check(getattr(field, "name", ""), value)
 
@@ -54,60 +115,10 @@ def checked(check: Callable[[str, object], None]) -> Callable[[object, object, A
 
 
 def unless_none(check: Callable[[str, object], None]) -> Callable[[str, object], None]:
-    """Return a check that lets `None` pass."""
+    """Return a check that accepts `None` too."""
 
-    def check_or_pass(field: str, value: object) -> None:
+    def check_unless_none(name: str, value: object) -> None:
         if value is not None:
-            check(field, value)
+            check(name, value)
 
-    return check_or_pass
-
-
-def check_finite(field: str, value: object) -> None:
-    """Refuse what is no finite number."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        message = f"{field} must be a finite number, not {value!r}"
-        raise ConfigurationError(message, argument=field)
-
-
-def check_rate(field: str, value: object) -> None:
-    """Refuse what is no finite number above 0."""
-    check_finite(field, value)
-    if isinstance(value, int | float) and value <= 0:
-        message = f"{field} must be above 0, not {value!r}"
-        raise ConfigurationError(message, argument=field)
-
-
-def check_share(field: str, value: object) -> None:
-    """Refuse what is no number from 0 to 1."""
-    check_seconds(field, value)
-    if isinstance(value, int | float) and value > 1:
-        message = f"{field} must be from 0 to 1, not {value!r}"
-        raise ConfigurationError(message, argument=field)
-
-
-def check_size(field: str, value: object) -> None:
-    """Refuse what is no number of bytes."""
-    check_whole_number(field, value, least=0)
-
-
-def check_status(field: str, value: object) -> None:
-    """Refuse what is no HTTP status."""
-    check_whole_number(field, value)
-    if isinstance(value, int) and not 200 <= value <= 999:
-        message = f"{field} must be an HTTP status from 200 to 999, not {value}"
-        raise ConfigurationError(message, argument=field)
-
-
-def check_code(field: str, value: object) -> None:
-    """Refuse what is neither text nor a whole number."""
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        message = f"{field} must be text or a whole number, not {value!r}"
-        raise ConfigurationError(message, argument=field)
-
-
-def check_header(field: str, value: object) -> None:
-    """Refuse what cannot stand in a line of the head."""
-    if not isinstance(value, str) or "\r" in value or "\n" in value:
-        message = f"{field} must be text in one line, not {value!r}"
-        raise ConfigurationError(message, argument=field)
+    return check_unless_none

@@ -3,43 +3,47 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final
 
 import attrs
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 #: Seconds.
 DAY: Final = 86_400.0
-#: OKX's days begin at midnight of UTC+8, which is so many seconds after midnight UTC.
+#: OKX's days begin at midnight of UTC+8: seconds after midnight UTC.
 DAY_BEGINS: Final = 16 * 3_600.0
 
 
 @attrs.define
-class Clock:
-    """Seconds since 1970 (UTC), from a source and with what was added to it."""
+class ExchangeClock:
+    """Seconds since 1970 (UTC): a source, and what has been added to it."""
 
     #: The source; `None` is the machine's clock.
     source: Callable[[], float] | None = None
-    #: By how many seconds the clock has been moved forward.
+    #: Seconds by which the clock has been moved forward; negative for back.
     moved: float = 0.0
+    #: Seconds by which the clock of the rate limits has been moved forward.
+    limits_moved: float = 0.0
 
     @property
     def is_the_machines(self) -> bool:
-        """Whether it goes by the machine's clock, which nobody chose for a test."""
+        """Whether the source is the machine's clock."""
         return self.source is None
 
     def now(self) -> float:
-        """Return the time, with what it has been moved by."""
-        return (time.time() if self.source is None else self.source()) + self.moved
+        """Return the time."""
+        return self.origin() + self.moved
+
+    def origin(self) -> float:
+        """Return the time of the source."""
+        return time.time() if self.source is None else self.source()
 
 
-def day_number(at: float) -> int:
-    """Return the number of the day, by OKX's days, in which ``at`` lies."""
-    return int((at - DAY_BEGINS) // DAY)
+def day_number(at: float, begins: float = DAY_BEGINS) -> int:
+    """Return the number of the day that contains ``at``; days begin ``begins`` seconds after midnight UTC."""
+    return int((at - begins) // DAY)
 
 
-def beginning_of(day: int) -> float:
+def start_of_day(day: int) -> float:
     """Return the time, in seconds since 1970, at which a day begins: 16:00 UTC."""
     return day * DAY + DAY_BEGINS

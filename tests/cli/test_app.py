@@ -10,7 +10,7 @@ import pytest
 
 from okx_sol_async.cli import run
 from okx_sol_async.emulator import Emulator
-from okx_sol_async.emulator.faults import Silence
+from okx_sol_async.emulator.faults import NoResponse
 from tests.support.terminals import COMMAND, environment, lines_of_stderr, running
 
 
@@ -186,7 +186,7 @@ def test_ctrl_c_during_a_call_is_quiet() -> None:
     """So does a call that is interrupted."""
     with Emulator() as exchange:
         # However late it is interrupted, no response has come.
-        exchange.fail_next(Silence(), times=None)
+        exchange.fail_next(NoResponse(), times=None)
         credentials = exchange.credentials
         with running(
             "balance",

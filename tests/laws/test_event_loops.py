@@ -30,7 +30,7 @@ from okx_sol_async import (
     TokenBucket,
 )
 from okx_sol_async.emulator import Emulator
-from okx_sol_async.emulator.faults import Silence
+from okx_sol_async.emulator.faults import NoResponse
 from okx_sol_async.ratelimit.bucket import CLOCK_DRIFT, COARSE_CLOCK, PROCESS
 from okx_sol_async.ratelimit.local import SWEEP_EVERY, SWEEP_ROUND
 from tests.support.virtual_time import VirtualLoop, run
@@ -310,7 +310,7 @@ def test_a_loop_that_was_closed_in_the_middle_of_its_calls(background_exchange: 
     exchange = background_exchange
     limiter = LocalLimiter()
     # None of them is answered before.
-    exchange.fail_next(*[Silence()] * 6)
+    exchange.fail_next(*[NoResponse()] * 6)
 
     async def leave() -> None:
         session = Session(base_url=exchange.url, limiter=limiter)

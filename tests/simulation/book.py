@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from okx_sol_async import OKXError
-from okx_sol_async.emulator.routes import ROUTES
+from okx_sol_async.emulator.gateway.gateway import ROUTES
 from tests.simulation import laws
 
 if TYPE_CHECKING:
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from okx_sol_async import CallReport, Credentials, Session
     from okx_sol_async.emulator import EmulatedUser
-    from okx_sol_async.emulator.answers import Answer
-    from okx_sol_async.emulator.arrivals import Arrival
     from okx_sol_async.emulator.faults import Fault
+    from okx_sol_async.emulator.gateway.requests import ReceivedRequest
+    from okx_sol_async.emulator.gateway.responses import ExchangeResponse
     from okx_sol_async.ratelimit.bucket import TokenBucket
     from okx_sol_async.ratelimit.limit import BucketKey
 
@@ -226,7 +226,12 @@ class Book:
         return entry
 
     def arrived(
-        self, arrival: Arrival, user: EmulatedUser | None, faults: tuple[Fault, ...], answer: Answer, held: object
+        self,
+        arrival: ReceivedRequest,
+        user: EmulatedUser | None,
+        faults: tuple[Fault, ...],
+        answer: ExchangeResponse,
+        held: object,
     ) -> None:
         """The exchange has counted a call and decided on it."""
         tag = arrival.headers.get(TAG)

@@ -308,7 +308,7 @@ class Life:
                     slot.clock.forget()
         date = rng.choice((None, "yesterday"))
         fail = world.exchange.fail_sometimes
-        silent = rng.choice((faults.Silence(), faults.Page(502), faults.Reset()))
+        silent = rng.choice((faults.NoResponse(), faults.Page(502), faults.Reset()))
         injections = (
             fail(silent, probability=rng.choice((0.5, 1.0)), endpoint=str(ENDPOINTS["synchronize_clock"])),
             fail(faults.DateHeader(date), probability=1.0),
@@ -347,12 +347,12 @@ def _draw_fault(rng: random.Random, secrets: Credentials) -> Fault:
                 rng.choice(("https://evil.example/x", "http://openapi.okx.com/x")), rng.choice((301, 302, 307, 308))
             ),
             lambda: faults.Reset(processed=done),
-            lambda: faults.HangUp(processed=done),
+            lambda: faults.CloseConnection(processed=done),
             lambda: faults.StaleConnection(processed=done),
-            lambda: faults.Silence(processed=done),
-            lambda: faults.Cut(rng.randint(0, 150), of="head", reset=rng.random() < 0.5),
-            lambda: faults.Cut(rng.randint(0, 30), reset=rng.random() < 0.5),
-            lambda: faults.Drip(rng.choice((20.0, 200.0, 2000.0))),
+            lambda: faults.NoResponse(processed=done),
+            lambda: faults.TruncateResponse(rng.randint(0, 150), of="head", reset=rng.random() < 0.5),
+            lambda: faults.TruncateResponse(rng.randint(0, 30), reset=rng.random() < 0.5),
+            lambda: faults.SlowResponse(rng.choice((20.0, 200.0, 2000.0))),
             lambda: faults.Delay(back=rng.choice((0.5, 5.0, 20.0)) * rng.random()),
             lambda: faults.DateHeader(
                 rng.choice((None, "yesterday", "", rng.uniform(-20, 20), rng.uniform(-700, 700)))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from aiohttp import web
     from aiohttp.client_proto import ResponseHandler
 
-    from okx_sol_async.emulator.connections import Connection
+    from okx_sol_async.emulator.network.connections import ClientConnection
 
 #: What the client has given up travels no longer than this, in seconds: law 2 promises nothing beyond.
 AFTERMATH: Final = 0.5
@@ -405,13 +405,13 @@ class SimulatedConnector(aiohttp.BaseConnector):
 
 
 class SimulatedPort:
-    """Stands for `okx_sol_async.emulator.connections.Port`."""
+    """Stands for `okx_sol_async.emulator.network.connections.ListeningPort`."""
 
-    def __init__(self, network: Network, server: web.Server, connection: type[Connection]) -> None:
+    def __init__(self, network: Network, server: web.Server, connection: type[ClientConnection]) -> None:
         self._network = network
         self._server = server
         self._connection = connection
-        self._connections: dict[asyncio.BaseProtocol, Connection] = {}
+        self._connections: dict[asyncio.BaseProtocol, ClientConnection] = {}
         self._outages = 0
         self._open = False
         self.number = 443
@@ -420,14 +420,14 @@ class SimulatedPort:
     def listens(self) -> bool:
         return self._open and not self._outages
 
-    def carrier_of(self, request: web.BaseRequest) -> Connection | None:
+    def connection_of(self, request: web.BaseRequest) -> ClientConnection | None:
         return self._connections.get(request.protocol)
 
     async def open(self) -> None:
         self._open = True
         self._network.port = self
 
-    def accept(self) -> Connection:
+    def accept(self) -> ClientConnection:
         inner = self._server()
         connection = self._connection(inner, lambda gone: self._connections.pop(gone.inner, None))
         self._connections[inner] = connection

@@ -19,7 +19,7 @@ import aiohttp
 import aiohttp.connector
 import attrs
 
-import okx_sol_async.emulator.server
+import okx_sol_async.emulator.network.server
 import okx_sol_async.ratelimit.bucket
 import okx_sol_async.session
 import okx_sol_async.signing.signer
@@ -27,7 +27,7 @@ import okx_sol_async.transport.call
 import okx_sol_async.transport.http
 from okx_sol_async import Balance, Credentials, LocalLimiter, OKXError, RateLimit, Scope, Session, SolStaking
 from okx_sol_async.emulator import Emulator
-from okx_sol_async.emulator.connections import Connection
+from okx_sol_async.emulator.network.connections import ClientConnection
 from okx_sol_async.endpoint import ACCOUNT_CONFIG, SYSTEM_TIME, Endpoint
 from okx_sol_async.signing.signer import timestamp_of
 from okx_sol_async.staking.endpoints import BALANCE
@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 
     from okx_sol_async.emulator import EmulatedUser
+    from okx_sol_async.emulator.gateway.requests import ReceivedRequest
+    from okx_sol_async.emulator.gateway.responses import ExchangeResponse
+    from okx_sol_async.emulator.network.server import CallFlow
     from okx_sol_async.ratelimit.bucket import TokenBucket
 
 #: The world begins at midnight UTC of 1 January 2026.
@@ -386,21 +389,20 @@ class World:
                 return found
         return None
 
-    def _watched_process(self, arrival: Any, user: Any, faults: Any, course: Any, trace_id: str) -> Any:
-        answer = self._process(arrival, user, faults, course, trace_id)
-        held: object = None
-        if user is not None and answer.code == "0" and arrival.method == "GET":
-            if arrival.endpoint == str(BALANCE):
+    def _watched_process(self, request: ReceivedRequest, flow: CallFlow) -> ExchangeResponse:
+        response = self._process(request, flow)
+        user, held = flow.user, None
+        if user is not None and response.code == "0" and request.method == "GET":
+            if request.endpoint == str(BALANCE):
                 held = user._ledger.balance or Balance("OKSOL", Decimal(0), Decimal(0), Decimal(0))
             else:
-                held = json.loads(answer.body)["data"]
-        self.book.arrived(arrival, user, faults, answer, held)
-        return answer
+                held = json.loads(response.body)["data"]
+        self.book.arrived(request, user, () if flow.injection is None else flow.injection.faults, response, held)
+        return response
 
     def spend(self, user: EmulatedUser, endpoint: str) -> None:
         """Let another program of the user's call an endpoint."""
-        front = self.exchange._server._front
-        front._accept(okx_sol_async.emulator.front.ROUTES[endpoint], user.uid, self.loop.time())
+        self.exchange._gateway.spend(endpoint, user.uid, self.loop.time())
 
     # Its beginning and end.
 
@@ -417,8 +419,8 @@ class World:
                 connector=connector, cookie_jar=aiohttp.DummyCookieJar(), headers={"User-Agent": USER_AGENT}
             )
 
-        def port(server: Any, host: str, number: int) -> SimulatedPort:
-            return SimulatedPort(self.network, server, Connection)
+        def port(server: Any, host: str, number: int, tls: None) -> SimulatedPort:
+            return SimulatedPort(self.network, server, ClientConnection)
 
         with contextlib.ExitStack() as stack:
             for target, name, new in (
@@ -427,7 +429,7 @@ class World:
                 (okx_sol_async.ratelimit.bucket, "_Lease", _watched_lease(self.book)),
                 (okx_sol_async.transport.call.Call, "ask_time", _ask_time),
                 (ClockSynchronizer, "correct", _correct),
-                (okx_sol_async.emulator.server, "Port", port),
+                (okx_sol_async.emulator.network.server, "ListeningPort", port),
                 # The suite's guard learns each signature at its leisure; the book searches for them itself.
                 (okx_sol_async.signing.signer, "sign", inspect.unwrap(okx_sol_async.signing.signer.sign)),
                 # A connection that was idle for too long is not used again, by this clock.

@@ -29,7 +29,7 @@ from okx_sol_async import (
     Unavailable,
 )
 from okx_sol_async.emulator import Emulator
-from okx_sol_async.emulator.faults import Silence
+from okx_sol_async.emulator.faults import NoResponse
 from okx_sol_async.ratelimit.bucket import TokenBucket
 from okx_sol_async.staking import polling as watching
 from tests.support.virtual_time import run
@@ -326,7 +326,7 @@ async def test_over_the_wire(exchange: Emulator, monkeypatch: pytest.MonkeyPatch
             if len(seen) == 3:
                 break
             exchange.user.balance = balance(len(seen))
-        exchange.fail_next(Silence())
+        exchange.fail_next(NoResponse())
         watch: AsyncGenerator[Balance, None] = SolStaking(exchange.credentials, session).watch(every=0.01)
         reading = asyncio.create_task(_exhaust(watch))
         await _faulted(exchange)
@@ -360,7 +360,7 @@ async def test_cancelling_it_is_cancelling(exchange: Emulator, moment: str) -> N
             asyncio.get_running_loop().call_soon(asleep.set)
 
     if moment == "asking":
-        exchange.fail_next(Silence())
+        exchange.fail_next(NoResponse())
     async with Session(base_url=exchange.url, timeout=PATIENCE) as session:
         reading = asyncio.create_task(read(session))
         await (asleep.wait() if moment == "asleep" else _faulted(exchange))

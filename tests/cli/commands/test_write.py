@@ -218,7 +218,7 @@ def test_ctrl_c_while_an_order_is_on_its_way(ending: signal.Signals) -> None:
     """It may have happened, and the message says so."""
     with Emulator() as exchange:
         # However late it is interrupted, no response has come.
-        exchange.fail_next(faults.Silence(), endpoint=PURCHASE)
+        exchange.fail_next(faults.NoResponse(), endpoint=PURCHASE)
         with terminal("purchase", "1.5", "--yes", **set_of(exchange)) as shown:
             while not exchange.calls:
                 assert shown.process.poll() is None

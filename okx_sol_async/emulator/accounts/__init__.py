@@ -1,0 +1,1 @@
+"""Users, what they hold, and the terms of SOL staking."""

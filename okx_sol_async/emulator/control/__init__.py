@@ -1,0 +1,1 @@
+"""Control over a running exchange from outside: the HTTP API, the page and state files."""

@@ -1,0 +1,34 @@
+"""Faults of the TLS handshake of a new connection."""
+
+from __future__ import annotations
+
+import ssl
+
+import attrs
+
+from okx_sol_async.emulator.arguments import wrong
+from okx_sol_async.emulator.faults.base import Fault
+
+
+class HandshakeFault(Fault):
+    """Applies to the handshake of a new connection to an exchange over TLS."""
+
+    target = "handshake"
+
+
+@attrs.frozen
+class WrongCertificate(HandshakeFault):
+    """Shows another certificate: an expired one, one for another host, or one of an authority that clients don't trust."""
+
+    #: A context for servers with that certificate; trustme makes such.
+    context: ssl.SSLContext = attrs.field()
+
+    @context.validator
+    def _check(self, _field: object, context: object) -> None:
+        if not isinstance(context, ssl.SSLContext):
+            raise wrong(context, "context", "an ssl.SSLContext")
+
+
+@attrs.frozen
+class BrokenHandshake(HandshakeFault):
+    """Ends the connection in the middle of the handshake."""

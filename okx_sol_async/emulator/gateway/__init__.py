@@ -1,0 +1,1 @@
+"""What the exchange does with a request: authentication, rate limits, endpoints, and the journal of requests."""

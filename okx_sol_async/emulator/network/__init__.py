@@ -1,0 +1,1 @@
+"""The port, the connections, and how responses are sent."""
