@@ -1,4 +1,4 @@
-"""A local exchange: an HTTP server on loopback that checks, counts and answers as OKX does.
+"""A local exchange: an HTTP server on loopback that checks, counts and responds as OKX does.
 
 It needs no account and no network, holds no real money, and counts for itself: it shares neither the limiter nor the
 signer with the rest of this package, so a mistake in them is not repeated here. Any client can be pointed at it::

@@ -30,7 +30,7 @@ from okx_sol_async.emulator.clock import ExchangeClock
 from okx_sol_async.emulator.faults.base import Fault
 from okx_sol_async.emulator.faults.injections import FaultQueue, FaultRule, Injection
 from okx_sol_async.emulator.gateway.gateway import Gateway
-from okx_sol_async.emulator.gateway.journal import Journal, JournalEntry, Tally
+from okx_sol_async.emulator.gateway.journal import JournalEntry, RequestJournal, Tally
 from okx_sol_async.emulator.gateway.stubs import StubResponse, stub_route
 from okx_sol_async.emulator.gateway.windows import Window
 from okx_sol_async.emulator.network.delay import NetworkDelay
@@ -99,7 +99,7 @@ class Emulator:
             raise wrong(now, "now", "callable")
         self._window: Window = window
         self._address = host, port
-        self._journal = Journal()
+        self._journal = RequestJournal()
         self._faults = FaultQueue(seed)
         self._state = ExchangeState(ExchangeClock(now), _checked_product(Product() if product is None else product))
         self._gateway = Gateway(self._state, window)

@@ -1,12 +1,13 @@
 """Messages of the command line name options and variables, not arguments of Python."""
 
 import re
+import socket
 
 import pytest
 
 from okx_sol_async.cli import run
 from okx_sol_async.emulator import Emulator
-from okx_sol_async.emulator.faults import Fault, Redirect, Refusal, UnknownName
+from okx_sol_async.emulator.faults import Fault, Redirect, Refusal
 from okx_sol_async.errors import CODES
 from okx_sol_async.transport import in_flight
 
@@ -133,9 +134,13 @@ def test_what_comes_too_late_and_over_no_safe_connection(
 def test_what_is_logged_speaks_so_too(
     as_user: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A name that is not found passes, and ends as what it is."""
-    monkeypatch.setenv("OKX_BASE_URL", as_user.named_url)
-    as_user.fail_next(UnknownName(), times=None)
+    """A name that has no address is reported with what to check."""
+
+    def not_found(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", not_found)
+    monkeypatch.setenv("OKX_BASE_URL", as_user.url.replace("127.0.0.1", "localhost"))
 
     assert 10 == run(["balance"])
     assert "Check the network and the base URL (OKX_BASE_URL)." in capsys.readouterr().err

@@ -27,14 +27,14 @@ pytestmark = pytest.mark.virtual_clock
 
 
 class TestClock:
-    async def test_every_answer_tells_the_time(self, frozen_exchange: Emulator, staker: Staker) -> None:
+    async def test_every_response_has_the_time(self, frozen_exchange: Emulator, staker: Staker) -> None:
         """Date follows the exchange's clock and not the machine's, for refusals too."""
         for path, headers in (("balance", {}), ("apy-history?days=1", {}), ("nothing", {})):
             async with staker.http.get(f"{frozen_exchange.url}{STAKING}/{path}", headers=headers) as response:
                 assert ["Thu, 15 Jan 2026 14:00:00 GMT"] == response.headers.getall("Date")
 
     async def test_advance(self, frozen_exchange: Emulator, staker: Staker) -> None:
-        """A moved clock is told, and a request may be signed with the time before or after the move, and no other."""
+        """A moved clock is reported, and a request may be signed with the time before or after the move, and no other."""
         frozen_exchange.advance(timedelta(days=3))
 
         assert NOON + timedelta(days=3) == frozen_exchange.now()
@@ -68,6 +68,6 @@ class TestClock:
 
 
 def test_a_clock_without_a_source_is_the_machines() -> None:
-    """Only the machine's clock was chosen by nobody."""
+    """A clock without a source is the machine's."""
     assert ExchangeClock().is_the_machines
     assert not ExchangeClock(lambda: 0.0).is_the_machines

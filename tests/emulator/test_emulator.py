@@ -183,7 +183,7 @@ class TestServing:
         assert [] == caplog.record_tuples
 
     def test_a_client_that_hangs_up(self, caplog: pytest.LogCaptureFixture) -> None:
-        """A client that goes away in the middle of its request disturbs nobody and fills no log."""
+        """A client that goes away in the middle of its request disturbs no other client and fills no log."""
         caplog.set_level(logging.WARNING)
         with Emulator() as exchange:
             port = URL(exchange.url).port

@@ -1,4 +1,4 @@
-"""Clients that other people wrote get their answers from the local exchange, so it is not made to fit our own."""
+"""Clients by other authors work with the local exchange, so it is not made to fit our own."""
 
 from __future__ import annotations
 

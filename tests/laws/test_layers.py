@@ -54,15 +54,18 @@ INNER_ROWS = {
         {"client"},
     ),
     "emulator": (
-        {"arguments", "clock", "windows", "answers", "connections", "handshakes", "names"},
-        {"orders", "product", "course"},
-        {"ledger", "faults", "delivery"},
-        {"users", "calls", "injections"},
-        {"arrivals"},
-        {"routes"},
-        {"front"},
-        {"server"},
-        {"exchange"},
+        {"accounts.__init__", "gateway.__init__", "network.__init__", "control.__init__"},
+        {"arguments", "clock", "gateway.windows", "gateway.requests", "gateway.responses", "network.delay"},
+        {"accounts.orders", "accounts.maintenance", "accounts.product", "faults.plan", "network.connections"},
+        {"accounts.ledger", "faults.base", "network.delivery"},
+        {"accounts.state", "faults.replacements", "faults.disturbances", "faults.handshakes", "faults.injections"},
+        {"accounts.users", "faults.__init__", "network.tls", "gateway.journal", "gateway.authentication"},
+        {"gateway.parameters", "gateway.rows", "gateway.routes"},
+        {"gateway.staking", "gateway.account", "gateway.stubs"},
+        {"gateway.gateway"},
+        {"network.server"},
+        {"network.outage"},
+        {"emulator"},
         {"__init__"},
     ),
     "cli": (
@@ -172,4 +175,5 @@ def test_only_the_session_and_its_calls_talk_http() -> None:
             if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "aiohttp":
                 importers.add(module)
 
-    assert {"transport.attempt", "transport.http", "emulator.delivery", "emulator.server"} == importers
+    importing = {"transport.attempt", "transport.http", "emulator.network.delivery", "emulator.network.server"}
+    assert importing == importers

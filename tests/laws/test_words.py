@@ -36,7 +36,6 @@ _WORDS: Final = {re.compile(rf"\b(?:{pattern})\b"): instead for pattern, instead
 #: What is still to be rewritten, by the beginning of its path. It only gets shorter.
 WORDS_TO_REWRITE: Final = (
     "codec/structure.py",
-    "emulator/",
     "endpoint.py",
     "errors.py",
     "models.py",
@@ -46,11 +45,10 @@ WORDS_TO_REWRITE: Final = (
     "staking/",
     "transport/",
 )
-NAMES_TO_REWRITE: Final = ("emulator/", "ratelimit/")
+NAMES_TO_REWRITE: Final = ("ratelimit/",)
 TESTS_TO_REWRITE: Final = (
     "benchmarks/",
     "codec/",
-    "emulator/",
     "laws/",
     "ratelimit/",
     "simulation/",
@@ -62,7 +60,6 @@ TESTS_TO_REWRITE: Final = (
 )
 #: Test files that are still longer than `LONGEST`. It only gets shorter.
 FILES_TO_SPLIT: Final = (
-    "emulator/",
     "laws/",
     "ratelimit/",
     "simulation/",

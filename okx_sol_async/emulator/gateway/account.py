@@ -9,7 +9,7 @@ from typing import Final
 from okx_sol_async.emulator.accounts.orders import milliseconds
 from okx_sol_async.emulator.gateway.parameters import RequestRefused, query_of, wrong_parameter
 from okx_sol_async.emulator.gateway.responses import ExchangeResponse, success
-from okx_sol_async.emulator.gateway.routes import Route, SignedCall, UnsignedCall
+from okx_sol_async.emulator.gateway.routes import EndpointRoute, SignedCall, UnsignedCall
 from okx_sol_async.emulator.gateway.rows import shortest
 
 _ZERO: Final = Decimal(0)
@@ -88,8 +88,8 @@ def _asset_balances(call: SignedCall) -> ExchangeResponse:
 
 
 ROUTES: Final = (
-    Route.unsigned("GET /api/v5/public/time", 10, 2.0, _time),
-    Route.unsigned("GET /api/v5/system/status", 1, 5.0, _system_status),
-    Route.signed("GET /api/v5/account/config", 5, 2.0, _account_config),
-    Route.signed("GET /api/v5/asset/balances", 6, 1.0, _asset_balances),
+    EndpointRoute.unsigned("GET /api/v5/public/time", 10, 2.0, _time),
+    EndpointRoute.unsigned("GET /api/v5/system/status", 1, 5.0, _system_status),
+    EndpointRoute.signed("GET /api/v5/account/config", 5, 2.0, _account_config),
+    EndpointRoute.signed("GET /api/v5/asset/balances", 6, 1.0, _asset_balances),
 )

@@ -13,13 +13,13 @@ from okx_sol_async.emulator.gateway.authentication import authenticate
 from okx_sol_async.emulator.gateway.parameters import RequestRefused
 from okx_sol_async.emulator.gateway.requests import ReceivedRequest
 from okx_sol_async.emulator.gateway.responses import NOT_FOUND, ExchangeResponse, refusal
-from okx_sol_async.emulator.gateway.routes import Route, SignedCall, UnsignedCall
+from okx_sol_async.emulator.gateway.routes import EndpointRoute, SignedCall, UnsignedCall
 from okx_sol_async.emulator.gateway.windows import WINDOWS, CountingWindow, Window
 
 _log: Final = logging.getLogger("okx_sol_async.emulator")
 
 #: The endpoints of the exchange by method and path.
-ROUTES: Final[Mapping[str, Route]] = {route.endpoint: route for route in (*account.ROUTES, *staking.ROUTES)}
+ROUTES: Final[Mapping[str, EndpointRoute]] = {route.endpoint: route for route in (*account.ROUTES, *staking.ROUTES)}
 
 
 class Gateway:
@@ -29,7 +29,7 @@ class Gateway:
         self._state = state
         self._window = window
         self._windows: dict[tuple[str, str], CountingWindow] = {}
-        self._stubs: dict[str, Route] = {}
+        self._stubs: dict[str, EndpointRoute] = {}
         #: By their uid.
         self.users: Final[dict[str, EmulatedUser]] = {}
 
@@ -38,7 +38,7 @@ class Gateway:
         """Method and path of every endpoint, stubs included."""
         return (*ROUTES, *(endpoint for endpoint in self._stubs if endpoint not in ROUTES))
 
-    def add_stub(self, route: Route) -> None:
+    def add_stub(self, route: EndpointRoute) -> None:
         """Respond with a stub, also in place of an endpoint of the exchange."""
         self._stubs[route.endpoint] = route
 
@@ -47,7 +47,7 @@ class Gateway:
         self._stubs.clear()
         self._windows.clear()
 
-    def route_of(self, endpoint: str) -> Route | None:
+    def route_of(self, endpoint: str) -> EndpointRoute | None:
         """Return the endpoint of a method and path."""
         return self._stubs.get(endpoint) or ROUTES.get(endpoint)
 
@@ -89,7 +89,7 @@ class Gateway:
         _log.warning("The emulator has no endpoint %s; stub() adds one", request.endpoint)
         return NOT_FOUND
 
-    def _respond(self, request: ReceivedRequest, route: Route) -> ExchangeResponse:
+    def _respond(self, request: ReceivedRequest, route: EndpointRoute) -> ExchangeResponse:
         if route.respond_unsigned is not None:
             if not self._accept(route, request.ip, request.at):
                 return refusal("50011")
@@ -104,7 +104,7 @@ class Gateway:
         assert route.respond_signed is not None  # noqa: S101 - a route has one of the two
         return route.respond_signed(SignedCall(request, self._state, key, self.users[key.uid]))
 
-    def _accept(self, route: Route, caller: str, at: float) -> bool:
+    def _accept(self, route: EndpointRoute, caller: str, at: float) -> bool:
         window = self._windows.get((caller, route.endpoint))
         if window is None:
             window = self._windows[caller, route.endpoint] = WINDOWS[self._window](route.requests, route.seconds)

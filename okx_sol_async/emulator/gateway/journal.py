@@ -107,7 +107,7 @@ def without_secrets(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: "***" if name.lower() in SECRET_HEADERS else value for name, value in headers.items()}
 
 
-class Journal:
+class RequestJournal:
     """The last requests; it may be read in another thread than the one that serves."""
 
     def __init__(self) -> None:

@@ -32,7 +32,7 @@ class SignedCall:
 
 
 @attrs.frozen
-class Route:
+class EndpointRoute:
     """An endpoint; exactly one of the two functions is set."""
 
     #: Method and path.

@@ -19,7 +19,7 @@ from okx_sol_async.emulator.gateway.parameters import (
     wrong_parameter,
 )
 from okx_sol_async.emulator.gateway.responses import ExchangeResponse, refusal, success
-from okx_sol_async.emulator.gateway.routes import Route, SignedCall, UnsignedCall
+from okx_sol_async.emulator.gateway.routes import EndpointRoute, SignedCall, UnsignedCall
 from okx_sol_async.emulator.gateway.rows import order_row, padded, shortest
 
 STAKING: Final = "/api/v5/finance/staking-defi/sol"
@@ -142,10 +142,10 @@ def _is_wanted(order: EmulatedOrder, wanted: Mapping[str, str]) -> bool:
 
 
 ROUTES: Final = (
-    Route.signed(f"GET {STAKING}/balance", 6, 1.0, _balance),
-    Route.signed(f"GET {STAKING}/product-info", 3, 1.0, _product_info),
-    Route.signed(f"POST {STAKING}/purchase", 2, 1.0, _purchase, permission="trade"),
-    Route.signed(f"POST {STAKING}/redeem", 2, 1.0, _redeem, permission="trade"),
-    Route.signed(f"GET {STAKING}/purchase-redeem-history", 6, 1.0, _history),
-    Route.unsigned(f"GET {STAKING}/apy-history", 6, 1.0, _apy_history),
+    EndpointRoute.signed(f"GET {STAKING}/balance", 6, 1.0, _balance),
+    EndpointRoute.signed(f"GET {STAKING}/product-info", 3, 1.0, _product_info),
+    EndpointRoute.signed(f"POST {STAKING}/purchase", 2, 1.0, _purchase, permission="trade"),
+    EndpointRoute.signed(f"POST {STAKING}/redeem", 2, 1.0, _redeem, permission="trade"),
+    EndpointRoute.signed(f"GET {STAKING}/purchase-redeem-history", 6, 1.0, _history),
+    EndpointRoute.unsigned(f"GET {STAKING}/apy-history", 6, 1.0, _apy_history),
 )

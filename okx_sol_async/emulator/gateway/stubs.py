@@ -9,7 +9,7 @@ from typing import TypeAlias
 from okx_sol_async.emulator.arguments import wrong
 from okx_sol_async.emulator.gateway.requests import ReceivedRequest
 from okx_sol_async.emulator.gateway.responses import ExchangeResponse
-from okx_sol_async.emulator.gateway.routes import Route, SignedCall, UnsignedCall
+from okx_sol_async.emulator.gateway.routes import EndpointRoute, SignedCall, UnsignedCall
 
 #: What a stub sends: JSON, or text or bytes as they are.
 StubBody: TypeAlias = Mapping[str, object] | Sequence[object] | str | bytes
@@ -20,7 +20,7 @@ StubResponse: TypeAlias = StubBody | Callable[[ReceivedRequest], StubBody]
 _REQUESTS, _SECONDS = 1_000_000, 1.0
 
 
-def stub_route(method: object, path: object, response: StubResponse, *, status: int, signed: bool) -> Route:
+def stub_route(method: object, path: object, response: StubResponse, *, status: int, signed: bool) -> EndpointRoute:
     """Return a route that responds as a test wants.
 
     Raises:
@@ -38,8 +38,8 @@ def stub_route(method: object, path: object, response: StubResponse, *, status: 
         return make(call.request)
 
     if signed:
-        return Route.signed(endpoint, _REQUESTS, _SECONDS, respond, permission=None)
-    return Route.unsigned(endpoint, _REQUESTS, _SECONDS, respond)
+        return EndpointRoute.signed(endpoint, _REQUESTS, _SECONDS, respond, permission=None)
+    return EndpointRoute.unsigned(endpoint, _REQUESTS, _SECONDS, respond)
 
 
 def _maker(response: StubResponse, status: int) -> Callable[[ReceivedRequest], ExchangeResponse]:

@@ -17,7 +17,7 @@ from okx_sol_async.emulator.clock import ExchangeClock
 from okx_sol_async.emulator.faults.injections import FaultQueue, Injection
 from okx_sol_async.emulator.faults.plan import ResponsePlan
 from okx_sol_async.emulator.gateway.gateway import Gateway
-from okx_sol_async.emulator.gateway.journal import Journal, JournalEntry, without_secrets
+from okx_sol_async.emulator.gateway.journal import JournalEntry, RequestJournal, without_secrets
 from okx_sol_async.emulator.gateway.requests import ReceivedRequest, endpoint_of
 from okx_sol_async.emulator.gateway.responses import NO_RESPONSE, ExchangeResponse
 from okx_sol_async.emulator.network.connections import ClientConnection, ListeningPort
@@ -46,7 +46,7 @@ class HttpServer:
         self,
         gateway: Gateway,
         clock: ExchangeClock,
-        journal: Journal,
+        journal: RequestJournal,
         faults: FaultQueue,
         delay: NetworkDelay,
     ) -> None:

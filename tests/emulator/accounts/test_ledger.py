@@ -79,7 +79,7 @@ class Books(RuleBasedStateMachine):
         assert self.ledger.redeemable >= 0
 
     @invariant()
-    def orders_are_told(self) -> None:
+    def orders_are_reported(self) -> None:
         orders = self.ledger.orders
         pending = [order for order in orders if order.status == "pending"]
 

@@ -35,14 +35,14 @@ pytestmark = pytest.mark.virtual_clock
 ROW_BYTES = b'{"code":"0","msg":"","data":[{"amt":"0.01100012","ccy":"OKSOL","latestInterestAccrual":"0.00000012",'
 
 
-class TestSpoiltAnswers:
-    """Faults that let the exchange answer."""
+class TestDisturbances:
+    """Faults that let the exchange respond."""
 
     @pytest.mark.parametrize("reset", [False, True])
     @pytest.mark.parametrize("of", ["head", "body"])
     @pytest.mark.parametrize("at", [0, 1, 17, 100])
     async def test_cut(self, frozen_exchange: Emulator, at: int, of: str, *, reset: bool) -> None:
-        """The answer ends after any byte of the head or the body; the exchange has done what was asked for."""
+        """The response ends after any byte of the head or the body; the exchange has done what was asked for."""
         whole = b"\r\n\r\n".join(await raw(frozen_exchange))
         head = whole.index(b"\r\n\r\n") + 4 - len(b"Connection: close\r\n")
         frozen_exchange.fail_next(TruncateResponse(at, of=of, reset=reset))  # type: ignore[arg-type]
@@ -62,7 +62,7 @@ class TestSpoiltAnswers:
         assert [True, True] == [call.accepted for call in frozen_exchange.calls]
 
     async def test_cut_at_every_byte_of_a_purchase(self) -> None:
-        """Wherever its answer is cut, a purchase has happened once, and only a whole answer is read as one."""
+        """Wherever its response is truncated, a purchase has happened once, and only a whole response is read as one."""
         async with Emulator(now=lambda: NOW) as exchange, aiohttp.ClientSession() as http:
             whole = None
             for at in range(400):
@@ -84,14 +84,14 @@ class TestSpoiltAnswers:
         assert whole > 150
 
     async def test_a_cut_beyond_the_end(self, frozen_exchange: Emulator) -> None:
-        """An answer that is shorter than its cut comes whole."""
+        """A response that is shorter than its limit is sent whole."""
         frozen_exchange.fail_next(TruncateResponse(10_000))
         async with Wire(frozen_exchange) as wire:
             wire.send()
             assert (await wire.everything()).partition(b"\r\n\r\n")[2].startswith(ROW_BYTES)
 
     async def test_drip(self, frozen_exchange: Emulator) -> None:
-        """A slow answer comes whole, bit by bit."""
+        """A slow response is sent whole, bit by bit."""
         frozen_exchange.fail_next(SlowResponse(2000))
         async with Wire(frozen_exchange) as wire:
             began = asyncio.get_running_loop().time()
@@ -152,7 +152,7 @@ class TestSpoiltAnswers:
         assert 2 == head.count(b"Date: ")
 
     async def test_close_idle(self, frozen_exchange: Emulator) -> None:
-        """A connection that was to be kept is closed after the answer."""
+        """A connection that was to be kept is closed after the response."""
         frozen_exchange.fail_next(CloseIdle(0.05))
         async with Wire(frozen_exchange) as wire:
             wire.send()
@@ -162,7 +162,7 @@ class TestSpoiltAnswers:
             assert b"" == await wire.everything()
 
     async def test_close_at_once(self, frozen_exchange: Emulator) -> None:
-        """It may be closed in the same moment, with the answer whole."""
+        """It may be closed in the same moment, with the response whole."""
         frozen_exchange.fail_next(CloseIdle())
         async with Wire(frozen_exchange) as wire:
             wire.send()
@@ -195,7 +195,7 @@ class TestSpoiltAnswers:
         assert () == frozen_exchange.user.orders
 
     async def test_several_at_once(self, frozen_exchange: Emulator) -> None:
-        """Several faults may befall one call."""
+        """Several faults may apply to one call."""
         frozen_exchange.fail_next(Refusal("50001"), DateHeader(3600), TruncateResponse(5), Delay(back=0.05))
         async with Wire(frozen_exchange) as wire:
             wire.send()
@@ -229,14 +229,14 @@ class TestConnections:
             assert kept == bool(await wire.everything())
 
     async def test_a_head_has_no_body(self, frozen_exchange: Emulator) -> None:
-        """The answer to a HEAD is a head."""
+        """The response to a HEAD is a head."""
         head, body = await raw(frozen_exchange, method="HEAD")
 
         assert head.startswith(b"HTTP/1.1 405 Method Not Allowed")
         assert b"" == body
 
     async def test_requests_in_one_piece(self, frozen_exchange: Emulator) -> None:
-        """Requests that come together are answered in their order, and faults befall one each."""
+        """Requests that arrive together are answered in order, and each fault applies to one of them."""
         frozen_exchange.fail_next(Refusal("50001"))
         async with Wire(frozen_exchange) as wire:
             wire.send()

@@ -54,10 +54,10 @@ ALL = [getattr(faults, name) for name in faults.__all__ if name != "Fault"]
 
 
 class TestChoosing:
-    """Which calls a fault befalls."""
+    """Which calls a fault applies to."""
 
     async def test_script(self, frozen_exchange: Emulator, staker: Staker) -> None:
-        """What is added first befalls the first call, so often as it says, and then the next."""
+        """What is added first applies to the first calls, `times` of them, and then the next."""
         first = frozen_exchange.fail_next(Refusal("50001"), times=2)
         second = frozen_exchange.fail_next(Refusal("50013"))
 
@@ -79,7 +79,7 @@ class TestChoosing:
         assert [other.uid] == [call.uid for call in frozen_exchange.calls if call.faults]
 
     async def test_until_stopped(self, frozen_exchange: Emulator, staker: Staker) -> None:
-        """A fault may befall every call until it is stopped, or its block ends."""
+        """A fault may apply to every call until it is stopped, or its block ends."""
         with frozen_exchange.fail_next(Refusal("50001"), times=None) as injection:
             assert isinstance(injection, Injection)
             assert ["50001"] * 3 == [await staker.code("balance") for _ in range(3)]
@@ -121,7 +121,7 @@ class TestChoosing:
         assert ["50001", "50001", "0"] == [await staker.code("balance") for _ in range(3)]
 
     async def test_faults_count_against_the_limit(self, frozen_exchange: Emulator, staker: Staker) -> None:
-        """A call that meets a fault is counted by the rate limit, so faults never let a client be faster."""
+        """A call with a fault is counted by the rate limit, so faults never let a client be faster."""
         frozen_exchange.fail_next(Refusal("50001"), times=6)
         codes = [await staker.code("balance") for _ in range(7)]
 

@@ -43,8 +43,8 @@ pytestmark = pytest.mark.virtual_clock
 PURCHASE = f"POST {STAKING}/purchase"
 
 
-class TestAnswers:
-    """Faults that are answers."""
+class TestResponses:
+    """Faults that send another response."""
 
     @pytest.mark.parametrize(
         ("fault", "status", "body"),
@@ -118,7 +118,7 @@ class TestAnswers:
 
     @pytest.mark.parametrize("declared", [True, False])
     async def test_huge_body(self, frozen_exchange: Emulator, *, declared: bool) -> None:
-        """A body of any size is made while it is sent; its size is told, or the end of the connection is its end."""
+        """A body of any size is made while it is sent; its size is declared, or the end of the connection is its end."""
         frozen_exchange.fail_next(HugeBody(3_000_000, declared=declared))
         async with Wire(frozen_exchange) as wire:
             wire.send(more="Connection: close" if declared else "")
@@ -139,7 +139,7 @@ class TestAnswers:
             assert (await wire.one())[1].startswith(b'{"code":"0","msg":"","data":[{"amt":"0.01100012"')
 
     async def test_gzip_bomb(self, frozen_exchange: Emulator) -> None:
-        """What comes is small, and unpacks to a valid answer that is huge."""
+        """What is sent is small, and unpacks to a valid response that is huge."""
         frozen_exchange.fail_next(GzipBomb(20_000_000))
         head, body = await raw(frozen_exchange)
 
@@ -159,8 +159,8 @@ class TestAnswers:
         assert b"" == body
 
 
-class TestNoAnswer:
-    """Faults that leave a call without an answer."""
+class TestNoResponse:
+    """Faults that leave a call without a response."""
 
     @pytest.mark.parametrize("processed", [False, True])
     @pytest.mark.parametrize("kind", [Reset, CloseConnection, NoResponse, Page, Body, Refusal])

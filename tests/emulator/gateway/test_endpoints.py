@@ -1,4 +1,4 @@
-"""Every endpoint answers in the form of OKX."""
+"""Every endpoint responds in the form of OKX."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ async def test_system_status(frozen_exchange: Emulator, call: Caller) -> None:
     assert success() == await call(frozen_exchange, {}, f"{path}?state=ongoing")
 
 
-class TestAnswers:
+class TestResponses:
     async def test_balance(self, call: Caller) -> None:
         """A signed call for the balance gets OKX's documented row, numbers as strings."""
         async with Emulator() as exchange:
@@ -187,7 +187,7 @@ class TestAnswers:
             assert 1 == exchange.count(code="404", endpoint=f"{method} {path}")
 
     async def test_headers(self, call: Caller) -> None:
-        """Every answer, refusals too, is JSON with a date and a trace id of its own, which the exchange remembers."""
+        """Every response, refusals too, is JSON with a date and a trace id of its own, which the exchange remembers."""
         trace_ids = []
         async with Emulator() as exchange:
             for headers in (signed(exchange.credentials), {}, signed(VECTOR_KEY)):

@@ -157,5 +157,5 @@ class TestAPY:
         assert (400, code) == (status, answer["code"])
 
     async def test_no_days(self, staker: Staker) -> None:
-        """Without a number of days there is no answer."""
+        """Without a number of days the request is refused."""
         assert "50014" == await staker.code("apy-history")

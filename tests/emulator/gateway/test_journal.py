@@ -114,7 +114,7 @@ class TestDelays:
             assert max(trips) - min(trips) > 0.02
 
     async def test_a_call_that_was_given_up_still_counts(self, call: Caller) -> None:
-        """A client that hangs up while its call travels does not stop it from being counted."""
+        """A call whose client closes the connection while it is in flight is still counted."""
         async with Emulator(latency=0.2) as exchange:
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(call(exchange), 0.05)

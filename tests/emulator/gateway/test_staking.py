@@ -1,4 +1,4 @@
-"""Purchases, redemptions and the terms, as OKX answers them."""
+"""Purchases, redemptions and the terms, in the form of OKX."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class TestProductInfo:
 
 class TestPurchase:
     async def test_done_at_once(self, frozen_exchange: Emulator, staker: Staker) -> None:
-        """A purchase moves SOL to OKSOL, answers with no rows, and is in the history without the id of an order."""
+        """A purchase moves SOL to OKSOL, returns no rows, and is in the history without the id of an order."""
         assert DONE == await staker.post("purchase", {"amt": "10.5"})
 
         assert Decimal("89.5") == frozen_exchange.user.sol

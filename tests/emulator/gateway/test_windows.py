@@ -178,7 +178,7 @@ class TestLimits:
         assert "0" == await staker.code("balance" if path != "balance" else "product-info")
 
     async def test_the_apy_is_counted_by_address(self, frozen_exchange: Emulator, staker: Staker) -> None:
-        """The public endpoint counts everybody on one address together, and writes nobody down."""
+        """The public endpoint counts all callers of one address together, and records no user."""
         staker.credentials = frozen_exchange.add_user().credentials
         codes = await asyncio.gather(*(staker.code("apy-history", days=1) for _ in range(7)))
 

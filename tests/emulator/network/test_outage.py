@@ -34,7 +34,7 @@ async def refused(exchange: Emulator) -> bool:
 class TestOutages:
     @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
     async def test_outage(self, host: str) -> None:
-        """In an outage connections are refused and open ones reset; after it the same address answers at once."""
+        """In an outage connections are refused and open ones reset; after it the same address responds at once."""
         async with Emulator(now=lambda: NOW, host=host) as exchange, Wire(exchange) as kept:
             kept.send()
             await kept.one()
