@@ -17,7 +17,7 @@ from okx_sol_async.emulator.faults import (
     HoldResponse,
     TruncateResponse,
 )
-from okx_sol_async.transport.call import CONNECT_TIMEOUT
+from okx_sol_async.transport.http import CONNECT_TIMEOUT
 from tests.support.signed_calls import (
     BALANCE_PATH,
 )
@@ -64,7 +64,7 @@ async def test_half_a_response_is_reported_without_objects_of_aiohttp(
         with pytest.raises(TransportError) as caught:
             await SolStaking(exchange.credentials, session).balance()
 
-    assert caught.value.message.startswith(f"no whole answer came: {reported}")
+    assert caught.value.message.startswith(f"no whole response: {reported}")
     assert not set("<>=") & set(caught.value.message)
 
 

@@ -104,7 +104,7 @@ class TestHandshakes:
             read = exchange.fail_next(BrokenHandshake(), times=2)
             await staking.balance()
             write = exchange.fail_next(BrokenHandshake())
-            with pytest.raises(TransportError, match="no whole answer came") as caught:
+            with pytest.raises(TransportError, match="no whole response") as caught:
                 await staking.purchase("1")
 
         assert caught.value.transient
@@ -166,7 +166,7 @@ async def test_a_broken_handshake_is_reported_as_such() -> None:
     async with Emulator(tls=GOOD) as exchange, trusting(exchange) as session:
         exchange.fail_next(BrokenHandshake(), times=None)
         with pytest.raises(
-            TransportError, match=r"no whole answer came: Cannot connect.* \[broken off\] \(POST"
+            TransportError, match=r"no whole response: Cannot connect.* \[broken off\] \(POST"
         ) as caught:
             await SolStaking(exchange.credentials, session).purchase("1")
 
