@@ -13,7 +13,7 @@ import pytest
 
 from okx_sol_async import Credentials, LocalLimiter, Order, Session, SolStaking, SQLiteWriteLog
 from okx_sol_async.emulator import EmulatedUser, Emulator
-from okx_sol_async.emulator.faults import Silence
+from okx_sol_async.emulator.faults import NoResponse
 from okx_sol_async.staking import reconciliation
 from tests.support.crashing import STAGES
 
@@ -47,7 +47,7 @@ def purchase_and_crash(children: subprocess.Popen[str], user: EmulatedUser, exch
     stage, key = what[1], user.credentials
     injection = None
     if stage in {"lost", "sent"}:
-        injection = exchange.fail_next(Silence(processed=stage == "sent"), endpoint=PURCHASE, user=user)
+        injection = exchange.fail_next(NoResponse(processed=stage == "sent"), endpoint=PURCHASE, user=user)
     children.stdin.write("\t".join([exchange.url, *what, key.api_key, key.secret_key, key.passphrase]) + "\n")
     children.stdin.flush()
     child = int(children.stdout.readline())

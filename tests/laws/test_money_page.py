@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 
 from okx_sol_async.emulator import Emulator
-from okx_sol_async.emulator.faults import Delay, Reset, Silence
+from okx_sol_async.emulator.faults import Delay, NoResponse, Reset
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "money.md"
 PURCHASE: Final = "POST /api/v5/finance/staking-defi/sol/purchase"
@@ -89,7 +89,7 @@ def test_a_bot_that_is_killed_while_it_waits_for_the_response_goes_on(
     bot: Path, as_user: Emulator, *, processed: bool
 ) -> None:
     """Whether OKX has the order or not."""
-    injection = as_user.fail_next(Silence(processed=processed), endpoint=PURCHASE)
+    injection = as_user.fail_next(NoResponse(processed=processed), endpoint=PURCHASE)
     with start(bot) as process:
         while injection.left:
             time.sleep(0.01)

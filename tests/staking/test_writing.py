@@ -30,7 +30,7 @@ from okx_sol_async import (
     WriteOutcome,
 )
 from okx_sol_async.emulator import EmulatedUser, Emulator
-from okx_sol_async.emulator.faults import Delay, Refusal, Reset, Silence
+from okx_sol_async.emulator.faults import Delay, NoResponse, Refusal, Reset
 from okx_sol_async.staking.writing import AccountLog
 
 pytestmark = pytest.mark.virtual_clock
@@ -361,7 +361,7 @@ async def test_a_file_is_used_without_holding_up_the_loop(exchange: Emulator, tm
     async with session_of(exchange, log) as session:
         staking = SolStaking(exchange.credentials, session)
         await staking.purchase("1")
-        exchange.fail_next(Silence(processed=True), endpoint=PURCHASE)
+        exchange.fail_next(NoResponse(processed=True), endpoint=PURCHASE)
         for delay in (0.001, 0.002, 0.005, 1):
             task = asyncio.create_task(staking.purchase("1"))
             await asyncio.sleep(delay)

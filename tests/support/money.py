@@ -26,7 +26,7 @@ from okx_sol_async import (
     SolStaking,
 )
 from okx_sol_async.emulator import EmulatedOrder, EmulatedUser, Emulator
-from okx_sol_async.emulator.faults import Cut, Delay, Fault, Refusal, Reset, Silence
+from okx_sol_async.emulator.faults import Delay, Fault, NoResponse, Refusal, Reset, TruncateResponse
 from okx_sol_async.transport.clock import ServerClock
 from tests.support.virtual_time import VirtualSocketLoop, now
 
@@ -39,9 +39,9 @@ BLUR: Final = timedelta(milliseconds=5)
 FAULTS: Final[tuple[Callable[[], tuple[Fault, ...]], ...]] = (
     lambda: (Reset(processed=False),),
     lambda: (Reset(processed=True),),
-    lambda: (Silence(processed=False),),
-    lambda: (Silence(processed=True),),
-    lambda: (Cut(10),),
+    lambda: (NoResponse(processed=False),),
+    lambda: (NoResponse(processed=True),),
+    lambda: (TruncateResponse(10),),
     lambda: (Delay(back=TIMEOUT + 1),),
     lambda: (Delay(there=TIMEOUT + 1),),
     lambda: (Delay(there=0.5), Reset(processed=True)),

@@ -1,13 +1,13 @@
 """The moving line while a command waits."""
 
 from okx_sol_async.emulator import Emulator
-from okx_sol_async.emulator.faults import Refusal, Silence
+from okx_sol_async.emulator.faults import NoResponse, Refusal
 from tests.support.terminals import running, set_of, terminal
 
 
 def test_after_a_second_the_command_says_that_it_waits(as_user: Emulator) -> None:
     """The line is gone in the end, and the cursor is there again."""
-    as_user.fail_next(Silence())
+    as_user.fail_next(NoResponse())
     with terminal("balance", **set_of(as_user)) as shown:
         shown.wait_for(f"waiting for {as_user.url}")
         shown.interrupt()
