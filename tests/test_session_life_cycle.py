@@ -104,8 +104,7 @@ async def nothing_is_left(session: Session, tasks: set[asyncio.Task[object]]) ->
     """See that no task, connection, lease, waiter or timer of a call is left, and that the next call works."""
     bucket = session.bucket(BALANCE, CREDENTIALS)
     assert isinstance(bucket, TokenBucket)
-    assert (0, 0, 0) == (bucket._in_flight, bucket._waking, bucket.queue)
-    assert bucket._timer is None
+    assert (0, None) == (bucket.state.window.in_flight, bucket.state.queue)
     assert not len(session._state.in_flight)
     assert not session._options.timeouts._due
     assert not session._state.clock._asking.locked()

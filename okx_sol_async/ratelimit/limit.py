@@ -19,13 +19,13 @@ class Scope(enum.Enum):
 
     #: The calls of one user, over all keys and machines. A sub-account is a user of its own.
     USER = "user"
-    #: The calls from one IP address, whoever makes them.
+    #: The calls from one IP address, of all users.
     IP = "ip"
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class RateLimit:
-    """So many requests in so many seconds, counted for a user or for an IP address.
+    """A number of requests within a number of seconds, counted for a user or for an IP address.
 
     Raises:
         ConfigurationError: ``requests`` is not a whole number from 1 on, or ``seconds`` not a finite number above 0.
@@ -34,7 +34,7 @@ class RateLimit:
 
     #: How many requests are allowed.
     requests: int
-    #: Within so many seconds.
+    #: The period, in seconds.
     seconds: float
     #: Who is counted.
     scope: Scope
@@ -63,20 +63,20 @@ class BucketKey(NamedTuple):
 
 
 def is_bucket_key(key: Hashable) -> TypeGuard[tuple[str, bool, str | None, str, str]]:
-    """Tell whether it is a `BucketKey`, or the plain tuple that is equal to one."""
+    """Return whether it is a `BucketKey`, or the plain tuple that is equal to one."""
     return isinstance(key, tuple) and len(key) == len(BucketKey._fields)
 
 
 class Lease(Protocol):
     """The right to send one call, once.
 
-    ``answered`` or ``abandoned`` ends it; ``refused`` may follow ``answered``, when the answer turns out to be a
+    ``answered`` or ``abandoned`` ends it; ``refused`` may follow ``answered``, when the response turns out to be a
     refusal. Each may return a `Bucket` from which the same call, if it is sent again, takes its next lease at the
     place in the queue that it had.
     """
 
     def answered(self) -> Bucket | None:
-        """The head of an answer has come."""
+        """The head of a response came."""
 
     def abandoned(self) -> Bucket | None:
         """The call failed, timed out or was cancelled, and may still be on its way."""
@@ -95,7 +95,7 @@ class Bucket(Protocol):
             deadline: the event loop's time (seconds) at which to give up, `None` for never.
 
         Raises:
-            Timeout: the lease did not come, or cannot come, before the deadline.
+            QueueTimeout: the lease did not come, or cannot come, before the deadline.
 
         """
 

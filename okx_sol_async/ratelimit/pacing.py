@@ -1,7 +1,7 @@
-"""What a bucket does after a refusal: first a pause, then a pace.
+"""What a bucket does after a refusal: it pauses, and then paces its calls.
 
 A refusal shows that something else spends the same quota, or that the exchange counts in another way than the window
-provides for. Evenly spaced calls get along with both.
+does. Evenly spaced calls work with both.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from okx_sol_async.errors import ConfigurationError
 
 @attrs.frozen(kw_only=True)
 class PushBack:
-    """How a bucket answers refusals (50011).
+    """How a bucket reacts to refusals (50011).
 
     The first pace is one call each ``seconds / (requests - 1)`` of the limit, 0.2 s for six a second.
 
@@ -64,13 +64,13 @@ class Pace:
     """The pause and the pace of one bucket that was refused. All times are the event loop's, in seconds."""
 
     __slots__ = (
-        "_clean_since",
         "_even",
-        "_interval",
         "_limiter",
         "_period",
         "_policy",
         "_slowest",
+        "clean_since",
+        "interval",
         "next_at",
         "paused_until",
     )
@@ -78,9 +78,11 @@ class Pace:
     def __init__(self, policy: PushBack, requests: int, period: float, now: float) -> None:
         self._policy = policy
         self._period = period
-        self._interval, self._slowest, self._even = policy.intervals(requests, period)
-        self._limiter = AsyncLimiter(1, self._interval)
-        self._clean_since = now
+        #: Seconds between two calls.
+        self.interval, self._slowest, self._even = policy.intervals(requests, period)
+        self._limiter = AsyncLimiter(1, self.interval)
+        #: The last refusal, or the last time at which the pace became faster.
+        self.clean_since = now
         #: Nothing leaves before.
         self.paused_until = now + policy.pause * period
         #: The pace allows nothing before.
@@ -88,19 +90,19 @@ class Pace:
 
     def refused(self, now: float) -> None:
         """Pause anew, and become slower; refusals within one period are one."""
-        if now - self._clean_since >= self._period:
-            self._interval = min(self._interval * self._policy.step, self._slowest)
-            self._clean_since = now
+        if now - self.clean_since >= self._period:
+            self.interval = min(self.interval * self._policy.step, self._slowest)
+            self.clean_since = now
         self.paused_until = max(self.paused_until, now + self._policy.pause * self._period)
 
     def ease(self, now: float) -> bool:
-        """Become faster for each stretch of clean time, and tell whether bursts are allowed again."""
+        """Become faster for each stretch of clean time, and return whether bursts are allowed again."""
         if not self._policy.paced:
             return now >= self.paused_until
-        while now - self._clean_since >= self._policy.clean_time:
-            self._clean_since += self._policy.clean_time
-            self._interval /= self._policy.step
-            if self._interval <= self._even * (1 + 1e-9):
+        while now - self.clean_since >= self._policy.clean_time:
+            self.clean_since += self._policy.clean_time
+            self.interval /= self._policy.step
+            if self.interval <= self._even * (1 + 1e-9):
                 return True
         return False
 
@@ -109,15 +111,22 @@ class Pace:
         if not self._policy.paced:
             return
         await self._limiter.acquire()
-        if self._limiter.time_period != self._interval:
+        if self._limiter.time_period != self.interval:
             # A new limiter knows of no call before; this one is its first.
-            self._limiter = AsyncLimiter(1, self._interval)
+            self._limiter = AsyncLimiter(1, self.interval)
             await self._limiter.acquire()
-        self.next_at = asyncio.get_running_loop().time() + self._interval
+        self.next_at = asyncio.get_running_loop().time() + self.interval
+
+    def merge(self, other: Pace) -> None:
+        """Take over the later pause and the slower pace."""
+        self.paused_until = max(self.paused_until, other.paused_until)
+        self.next_at = max(self.next_at, other.next_at)
+        self.interval = max(self.interval, other.interval)
+        self.clean_since = max(self.clean_since, other.clean_since)
 
     def shift(self, seconds: float) -> None:
         """Follow the bucket to an event loop whose clock is ahead by ``seconds``."""
         self.paused_until += seconds
         self.next_at += seconds
-        self._clean_since += seconds
-        self._limiter = AsyncLimiter(1, self._interval)
+        self.clean_since += seconds
+        self._limiter = AsyncLimiter(1, self.interval)

@@ -30,9 +30,17 @@ from okx_sol_async import (
     TokenBucket,
 )
 from okx_sol_async.emulator import Emulator
+<<<<<<< HEAD
 from okx_sol_async.emulator.faults import NoResponse
 from okx_sol_async.ratelimit.bucket import CLOCK_DRIFT, COARSE_CLOCK, PROCESS
 from okx_sol_async.ratelimit.local import SWEEP_EVERY, SWEEP_ROUND
+=======
+from okx_sol_async.emulator.faults import Silence
+from okx_sol_async.ratelimit.loops import COARSE_CLOCK, PROCESS
+from okx_sol_async.ratelimit.merging import evict
+from okx_sol_async.ratelimit.registry import SWEEP_EVERY, SWEEP_ROUND
+from okx_sol_async.ratelimit.state import CLOCK_DRIFT
+>>>>>>> 3fdfac2 (A bucket is a handle on a state of slots, queue and pace; shared slots come from a source)
 from tests.support.virtual_time import VirtualLoop, run
 
 R = TypeVar("R")
@@ -193,8 +201,8 @@ def test_two_threads_that_take_over_a_bucket_at_the_same_moment() -> None:
 
     assert 1 == sum(isinstance(outcome, ConfigurationError) for outcome in outcomes)
     assert 1 == outcomes.count(0.0)
-    assert 0 == bucket._in_flight
-    assert 2 == len(bucket._cooling)
+    assert 0 == bucket.state.window.in_flight
+    assert 2 == len(bucket.state.window.releases)
 
 
 class _Interrupted:
@@ -222,13 +230,13 @@ def test_a_bucket_that_another_thread_lets_go_at_that_moment(monkeypatch: pytest
     if before == "left by a loop that is gone":
         gone = VirtualLoop(-1000.0)
         gone.run_until_complete(bucket.acquire()).answered()
-        bucket._cooling = ()
+        bucket.state.window.releases = ()
         gone.close()
     if before == "let go":
-        limiter._drop_idle(other)
+        limiter._evict_idle(other)
 
     async def main() -> None:
-        monkeypatch.setattr(PROCESS, "moving", _Interrupted(lambda: limiter._drop_idle(other)))
+        monkeypatch.setattr(PROCESS, "moving", _Interrupted(lambda: limiter._evict_idle(other)))
         lease = await bucket.acquire()
 
         assert limiter.bucket(KEY, SIX) is bucket
@@ -268,10 +276,13 @@ def test_a_lease_may_end_while_its_thread_is_inside_the_limiter() -> None:
     limiter = LocalLimiter()
 
     async def main() -> None:
-        lease = await limiter.bucket(KEY, SIX).acquire()
-        limiter._take_back(KEY, TokenBucket(SIX))._let_go_by = (limiter, KEY)
+        bucket = limiter.bucket(KEY, SIX)
+        lease = await bucket.acquire()
+        lease.answered()
+        evict(limiter._buckets.pop(tuple(KEY)), limiter, KEY)
         with limiter._lock:
-            lease.abandoned()
+            lease.refused()
+        assert limiter.bucket(KEY, SIX) is bucket
 
     in_threads(main)
 
@@ -507,7 +518,7 @@ def test_a_clock_that_does_not_tell_its_resolution_may_be_behind() -> None:
     for new_loop in (asyncio.new_event_loop, uvloop.new_event_loop, asyncio.new_event_loop):
         with asyncio.Runner(loop_factory=new_loop) as runner:
             runner.run(bucket.acquire()).answered()
-            holds.append(bucket._hold - (1 + CLOCK_DRIFT))
+            holds.append(bucket.state.cooldown - (1 + CLOCK_DRIFT))
 
     own = time.get_clock_info("monotonic").resolution
     assert [own, COARSE_CLOCK, own] == pytest.approx(holds)
@@ -733,7 +744,7 @@ def test_a_bucket_without_a_limiter_goes_on_in_a_child_process() -> None:
 
         seconds = in_child(lambda: run(wait_for_one()))
 
-        assert (1, 1) == (bucket.queue, bucket._in_flight)
+        assert (1, 1) == (bucket.queue, bucket.state.window.in_flight)
         lease.answered()
         (await waiting).answered()
         return seconds
@@ -754,7 +765,7 @@ def test_a_bucket_of_a_resting_loop_goes_on_with_it_in_a_child_process() -> None
             (await bucket.acquire()).answered()
             limiter._sweep(asyncio.get_running_loop())
             lease.answered()
-            return bucket._in_flight, len(bucket._cooling)
+            return bucket.state.window.in_flight, len(bucket.state.window.releases)
 
         assert "(0, 2)" == in_child(lambda: runner.run(end()))
         assert (0, 2) == runner.run(end())

@@ -17,8 +17,10 @@ import attrs
 import pytest
 
 from okx_sol_async import BucketKey, LocalLimiter, RateLimit, Scope, Timeout, TokenBucket
-from okx_sol_async.ratelimit.bucket import CLOCK_DRIFT
-from okx_sol_async.ratelimit.local import SWEEP_EVERY, SWEEP_ROUND
+from okx_sol_async.ratelimit import registry
+from okx_sol_async.ratelimit.registry import SWEEP_EVERY, SWEEP_ROUND
+from okx_sol_async.ratelimit.state import CLOCK_DRIFT, BucketState
+from tests.support.buckets import granted
 from tests.support.virtual_time import VirtualLoop, run
 
 MANY = 100_000
@@ -89,7 +91,7 @@ def test_calls_leave_in_the_order_in_which_they_came(calls: int, *, busy: bool) 
 
         def cancel_the_next() -> None:
             """Cancel some at the very moment at which they are given their slots."""
-            if bucket._waking and rng.random() < 0.1:
+            if granted(bucket) and rng.random() < 0.1:
                 for task in tasks[seen.left[-1] + 1 : seen.left[-1] + 4]:
                     task.cancel()
             loop.call_soon(cancel_the_next)
@@ -120,8 +122,8 @@ def test_calls_leave_in_the_order_in_which_they_came(calls: int, *, busy: bool) 
     assert len(seen.gave_up) > calls / 100
     assert all(earlier < later for earlier, later in pairwise(seen.left))
     assert FAST.requests == seen.most_within(FAST.seconds, FAST)
-    assert (0, 0, 0) == (bucket._in_flight, bucket._waking, bucket.queue)
-    assert bucket._timer is None
+    assert (0, 0, 0) == (bucket.state.window.in_flight, granted(bucket), bucket.queue)
+    assert bucket.state.queue is None
     assert () == bucket._returning
 
 
@@ -222,7 +224,7 @@ def test_giving_up_frees_the_place_at_once() -> None:
         await last
 
         assert FAST.seconds * (1 + CLOCK_DRIFT) == pytest.approx(seen.left_at[-1] - answered_at, abs=1e-3)
-        assert bucket._waiting is None
+        assert bucket.state.queue is None
 
     run(main())
 
@@ -272,7 +274,10 @@ async def fail_at_once(bucket: TokenBucket, length: int, steps: Steps) -> None:
 
 
 async def give_up(bucket: TokenBucket, length: int, steps: Steps) -> None:
-    leases = [await bucket.acquire() for _ in range(FAST.requests - bucket._in_flight - len(bucket._cooling))]
+    leases = [
+        await bucket.acquire()
+        for _ in range(FAST.requests - bucket.state.window.in_flight - len(bucket.state.window.releases))
+    ]
     tasks = [asyncio.create_task(bucket.acquire(now() + length)) for _ in range(length)]
     await asyncio.sleep(0)
     with steps.counted():
@@ -414,14 +419,14 @@ def test_while_some_stay_the_room_of_those_who_went_is_used_again() -> None:
 def counted_looks(monkeypatch: pytest.MonkeyPatch) -> Counter[float]:
     """Count how many buckets are looked at in each pass of the event loop, by its time."""
     looks: Counter[float] = Counter()
-    idle_in = TokenBucket._idle_in
+    idle_in = registry.idle_in
 
-    def counted(bucket: TokenBucket) -> float | None:
+    def counted(state: BucketState) -> float | None:
         # The virtual clock goes on with each pass.
         looks[now()] += 1
-        return idle_in(bucket)
+        return idle_in(state)
 
-    monkeypatch.setattr(TokenBucket, "_idle_in", counted)
+    monkeypatch.setattr(registry, "idle_in", counted)
     return looks
 
 

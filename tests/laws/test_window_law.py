@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from okx_sol_async import RateLimit, Scope, TokenBucket
 from okx_sol_async.emulator import FixedWindow, SlidingWindow, TokenWindow
-from okx_sol_async.ratelimit.bucket import COARSE_CLOCK
-from okx_sol_async.ratelimit.latency import SHORTEST_TRAVEL
+from okx_sol_async.ratelimit.latency import LEAST_LATENCY
+from okx_sol_async.ratelimit.loops import COARSE_CLOCK
+from tests.support.buckets import granted
 from tests.support.virtual_time import VirtualLoop, run
 
 WINDOWS = {"sliding": SlidingWindow, "fixed": FixedWindow, "token": TokenWindow}
@@ -89,8 +90,8 @@ def play(plans: Iterable[Plan], limit: RateLimit) -> Exchange:
             if plan.cancelled_after is not None:
                 loop.call_later(plan.cancelled_after, task.cancel)
         await asyncio.gather(*tasks, return_exceptions=True)
-        assert bucket._in_flight == bucket._waking == 0
-        assert not bucket._waiting
+        assert bucket.state.window.in_flight == granted(bucket) == 0
+        assert not bucket.state.queue
 
     run(main())
     return exchange
@@ -101,7 +102,7 @@ def refusals(exchange: Exchange, kind: str, limit: RateLimit) -> int:
     return sum(not window.accept(arrival) for arrival in sorted(exchange.arrivals))
 
 
-short = st.floats(0.0, SHORTEST_TRAVEL / 2)
+short = st.floats(0.0, LEAST_LATENCY / 2)
 limits = st.builds(RateLimit, st.integers(1, 8), st.sampled_from([0.5, 1.0, 2.0]), st.just(Scope.USER))
 arrival_times = st.floats(0.0, 6.0)
 answered_calls = st.builds(Plan, at=arrival_times, there=st.floats(0, 3), back=st.floats(0, 3))
@@ -155,7 +156,7 @@ def test_a_saturated_bucket_over_thousands_of_calls(jitter: float, cancelled: fl
         # Calls are made faster than they may leave, so the queue never empties and some are cancelled in flight.
         gone = rng.uniform(0, there + back) if rng.random() < cancelled else None
         fails = rng.random() < cancelled / 10
-        return Plan(number / 1000, min(there, SHORTEST_TRAVEL), back, gone_after=gone, fails=fails)
+        return Plan(number / 1000, min(there, LEAST_LATENCY), back, gone_after=gone, fails=fails)
 
     exchange = play([plan(number) for number in range(2000)], RateLimit(6, 1.0, Scope.USER))
 

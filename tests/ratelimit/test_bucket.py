@@ -8,9 +8,10 @@ from itertools import pairwise
 import pytest
 
 from okx_sol_async import ConfigurationError, RateLimit, Scope, Timeout, TokenBucket
-from okx_sol_async.ratelimit.bucket import CLOCK_DRIFT
-from okx_sol_async.ratelimit.latency import SHORTEST_TRAVEL, LongestAnswer
+from okx_sol_async.ratelimit.latency import LEAST_LATENCY, MaxLatency
 from okx_sol_async.ratelimit.pacing import DEFAULT, PushBack
+from okx_sol_async.ratelimit.state import CLOCK_DRIFT
+from tests.support.buckets import granted, wakes_at
 from tests.support.virtual_time import VirtualLoop, run
 
 SIX = RateLimit(6, 1.0, Scope.USER)
@@ -110,7 +111,7 @@ async def test_an_abandoned_call_may_still_be_on_its_way() -> None:
     began = now()
     lease = await bucket.acquire()
 
-    assert HOLD + SHORTEST_TRAVEL == pytest.approx(now() - began, abs=TICKS)
+    assert HOLD + LEAST_LATENCY == pytest.approx(now() - began, abs=TICKS)
 
     await asyncio.sleep(2)
     lease.answered()
@@ -123,7 +124,7 @@ async def test_an_abandoned_call_may_still_be_on_its_way() -> None:
 
 def test_the_longest_answer_is_forgotten_after_a_minute() -> None:
     """A slow answer of long ago does not slow down the bot of today, and a recent one is not lost to it."""
-    longest = LongestAnswer()
+    longest = MaxLatency()
     longest.note(5.0, 0.0)
 
     assert 5.0 == longest.seconds(29.0)
@@ -132,7 +133,7 @@ def test_the_longest_answer_is_forgotten_after_a_minute() -> None:
 
     assert 5.0 == longest.seconds(59.5)
     assert 2.0 == longest.seconds(70.0)
-    assert SHORTEST_TRAVEL == longest.seconds(200.0)
+    assert LEAST_LATENCY == longest.seconds(200.0)
 
 
 @virtual
@@ -153,9 +154,8 @@ async def test_nobody_slips_in_before_those_who_were_given_a_slot() -> None:
         (await bucket.acquire()).answered()
     waiting = asyncio.create_task(take(bucket, log, "waited"))
     await asyncio.sleep(0)
-    assert bucket._timer_at is not None
-    await asyncio.sleep(bucket._timer_at - now() - 1e-5)
-    while not bucket._waking:  # noqa: ASYNC110 - it is the turn of the loop that matters
+    await asyncio.sleep(wakes_at(bucket) - now() - 1e-5)
+    while not granted(bucket):  # noqa: ASYNC110 - it is the turn of the loop that matters
         await asyncio.sleep(0)
     await take(bucket, log, "newcomer")
     await waiting
@@ -185,7 +185,7 @@ async def test_a_slot_that_comes_with_the_cancellation_goes_to_the_next() -> Non
     first = asyncio.create_task(take(bucket, log, "first"))
     second = asyncio.create_task(take(bucket, log, "second"))
     await asyncio.sleep(0)
-    asyncio.get_running_loop().call_at(bucket._timer_at, first.cancel)  # type: ignore[arg-type]
+    asyncio.get_running_loop().call_at(wakes_at(bucket), first.cancel)
     await asyncio.gather(first, second, return_exceptions=True)
 
     assert first.cancelled()
@@ -233,7 +233,7 @@ async def test_a_wait_that_turns_out_too_long_ends_at_the_deadline() -> None:
         await bucket.acquire(began + 3.0)
 
     assert 3.0 == pytest.approx(now() - began, abs=TICKS)
-    assert not bucket._waiting
+    assert not bucket.state.queue
 
     lease.answered()
     await bucket.acquire()
@@ -248,8 +248,8 @@ async def test_a_lease_ends_once() -> None:
     lease.answered()
     lease.abandoned()
 
-    assert 0 == bucket._in_flight
-    assert 1 == len(bucket._cooling)
+    assert 0 == bucket.state.window.in_flight
+    assert 1 == len(bucket.state.window.releases)
 
 
 @virtual
@@ -267,7 +267,7 @@ async def test_a_block_ends_its_own_lease() -> None:
 
     began = now()
     async with bucket:
-        assert HOLD + SHORTEST_TRAVEL == pytest.approx(now() - began, abs=TICKS)
+        assert HOLD + LEAST_LATENCY == pytest.approx(now() - began, abs=TICKS)
 
 
 @virtual
@@ -383,7 +383,7 @@ async def test_cancelling_while_waiting_for_the_pace_costs_nobody_anything() -> 
     await asyncio.gather(*tasks, return_exceptions=True)
 
     assert [0, 2, 3] == [number for number, _ in log]
-    assert 0 == bucket._in_flight == bucket._waking
+    assert 0 == bucket.state.window.in_flight == granted(bucket)
 
 
 @virtual
@@ -449,10 +449,10 @@ def test_calls_in_flight_when_a_loop_ends_may_still_be_on_their_way() -> None:
     run(leave_in_flight())
     waited = run(wait_for_one())
 
-    assert HOLD + SHORTEST_TRAVEL == pytest.approx(waited, abs=TICKS)
+    assert HOLD + LEAST_LATENCY == pytest.approx(waited, abs=TICKS)
     # What the old loop's calls report later is of no consequence.
     leases[0].answered()
-    assert 1 == bucket._in_flight
+    assert 1 == bucket.state.window.in_flight
 
 
 def test_those_who_waited_on_a_loop_that_is_gone_are_gone() -> None:
@@ -505,7 +505,7 @@ def test_a_loop_that_rests_gives_its_bucket_away() -> None:
             lease = loop.run_until_complete(bucket.acquire())
             lease.answered()
 
-        assert 6 == len(bucket._cooling)
+        assert 6 == len(bucket.state.window.releases)
     finally:
         for loop in loops:
             loop.close()
@@ -552,15 +552,14 @@ async def test_a_pause_holds_for_those_who_were_just_given_a_slot() -> None:
     lease = await bucket.acquire()
     waiting = asyncio.create_task(take(bucket, log, "waited"))
     await asyncio.sleep(0)
-    assert bucket._timer_at is not None
-    await asyncio.sleep(bucket._timer_at - now() - 1e-5)
-    while not bucket._waking:  # noqa: ASYNC110 - it is the turn of the loop that matters
+    await asyncio.sleep(wakes_at(bucket) - now() - 1e-5)
+    while not granted(bucket):  # noqa: ASYNC110 - it is the turn of the loop that matters
         await asyncio.sleep(0)
     lease.refused()
     await waiting
 
     assert [("waited", 2.0)] == log
-    assert 0 == bucket._waking
+    assert 0 == granted(bucket)
 
 
 @virtual
@@ -593,7 +592,7 @@ def test_waiters_of_a_loop_that_was_closed_under_them_change_nothing_later() -> 
         # As far as the wait for the turn, as a task would have run it.
         loop.call_soon(coroutine.send, None)
     loop.run_until_complete(asyncio.sleep(0))
-    assert 3 == len(bucket._waiting or ())
+    assert 3 == len(bucket.state.queue or ())
     loop.close()
 
     async def take_one() -> None:
@@ -603,7 +602,7 @@ def test_waiters_of_a_loop_that_was_closed_under_them_change_nothing_later() -> 
     for coroutine in waiting:
         coroutine.close()
 
-    assert (0, 0) == (bucket._in_flight, bucket._waking)
+    assert (0, 0) == (bucket.state.window.in_flight, granted(bucket))
     run(take_one())
 
 
@@ -621,13 +620,13 @@ async def test_a_block_may_be_left_in_another_task() -> None:
     assert 1 == await anext(generator)
     await asyncio.create_task(generator.aclose())
 
-    assert 0 == bucket._in_flight
+    assert 0 == bucket.state.window.in_flight
     await bucket.acquire()
 
 
 def test_the_margin_for_clocks_grows_with_the_period() -> None:
     """Two clocks drift apart in proportion."""
-    assert pytest.approx(60 * (1 + CLOCK_DRIFT)) == TokenBucket(RateLimit(5, 60, Scope.USER))._hold
+    assert pytest.approx(60 * (1 + CLOCK_DRIFT)) == TokenBucket(RateLimit(5, 60, Scope.USER)).state.cooldown
 
 
 # What a bucket tells, and what can be set.
@@ -679,7 +678,7 @@ async def test_an_adaptive_lead_is_learnt_from_the_answers() -> None:
         await asyncio.sleep(0.2)
         lease.answered()
         answered_at = now()
-        gaps.append(bucket._cooling[0] - answered_at)
+        gaps.append(bucket.state.window.releases[0] - answered_at)
 
     assert HOLD == pytest.approx(gaps[0], abs=TICKS)
     assert HOLD - 0.195 == pytest.approx(gaps[-1], abs=2 * TICKS)
@@ -727,7 +726,7 @@ async def test_blocks_that_end_in_another_order_are_timed_one_by_one() -> None:
         await block(0.1)
     await long
 
-    assert 3.0 == pytest.approx(bucket._longest.seconds(now()), abs=TICKS)
+    assert 3.0 == pytest.approx(bucket.state.rules.max_latency.seconds(now()), abs=TICKS)
 
 
 @virtual

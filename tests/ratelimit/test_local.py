@@ -5,7 +5,8 @@ import weakref
 import pytest
 
 from okx_sol_async import BucketKey, ConfigurationError, LocalLimiter, RateLimit, Scope
-from okx_sol_async.ratelimit.local import SWEEP_EVERY
+from okx_sol_async.ratelimit.registry import SWEEP_EVERY
+from tests.support.buckets import granted
 from tests.support.virtual_time import VirtualLoop, run
 
 SIX = RateLimit(6, 1.0, Scope.USER)
@@ -94,7 +95,7 @@ def test_buckets_of_an_event_loop_that_is_gone_go_too() -> None:
     asyncio.run(leave_in_flight())
     run(wait())
     # The clock of the loop that is gone is the real one.
-    limiter._buckets[key("a")]._cooling = (0.0,)
+    limiter._buckets[key("a")].state.window.releases = (0.0,)
     run(wait())
 
     assert 0 == len(limiter)
@@ -117,7 +118,7 @@ def test_whoever_still_holds_a_bucket_that_was_let_go_shares_the_new_one() -> No
             (await bucket.acquire()).answered()
         (await place.acquire(None)).answered()
 
-        assert 5 == len(new._cooling)
+        assert 5 == len(new.state.window.releases)
 
         await asyncio.sleep(3)
         (await held.acquire()).answered()
@@ -232,7 +233,7 @@ def test_one_loop_does_not_let_go_what_another_may_be_using() -> None:
     finally:
         other.close()
     # A virtual clock stands still when its loop is closed.
-    limiter._buckets[key("theirs")]._cooling = ()
+    limiter._buckets[key("theirs")].state.window.releases = ()
     run(main())
 
     assert 0 == len(limiter)
@@ -265,7 +266,7 @@ def test_merging_loses_neither_history_nor_order(into_is_older: bool) -> None:  
 
         assert 1 == len(limiter)
         [bucket] = limiter._buckets.values()
-        assert (0, 0, 0) == (bucket._in_flight, bucket._waking, bucket.queue)
+        assert (0, 0, 0) == (bucket.state.window.in_flight, granted(bucket), bucket.queue)
 
     run(main())
 
@@ -351,11 +352,11 @@ def test_a_bucket_that_was_merged_may_still_be_entered() -> None:
         left = limiter.bucket(key("b"), SIX)
         limiter.merge("a", "b")
         async with held:
-            assert 1 == left._in_flight
+            assert 1 == left.state.window.in_flight
             async with held:
-                assert 2 == left._in_flight
+                assert 2 == left.state.window.in_flight
 
-        assert (0, 2) == (left._in_flight, len(left._cooling))
+        assert (0, 2) == (left.state.window.in_flight, len(left.state.window.releases))
 
     run(main())
 
@@ -374,7 +375,7 @@ def test_leases_and_refusals_of_a_merged_bucket_count() -> None:
         leases[0].answered()
         leases[1].abandoned()
         place = leases[2].refused()
-        assert 0 == bucket._in_flight
+        assert 0 == bucket.state.window.in_flight
         assert place is not None
         began = asyncio.get_running_loop().time()
         (await place.acquire(None)).answered()
@@ -401,7 +402,7 @@ def test_cancelling_those_who_wait_in_a_merged_bucket_costs_nobody_anything() ->
             lease.answered()
         bucket = limiter.bucket(key("a"), SIX)
 
-        assert (0, 0) == (bucket._in_flight, bucket.queue)
+        assert (0, 0) == (bucket.state.window.in_flight, bucket.queue)
 
     run(main())
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from okx_sol_async.emulator.gateway.responses import ExchangeResponse
     from okx_sol_async.ratelimit.bucket import TokenBucket
     from okx_sol_async.ratelimit.limit import BucketKey
+    from okx_sol_async.ratelimit.state import BucketState
 
 #: The call that the code at work belongs to.
 current: Final[contextvars.ContextVar[Entry | None]] = contextvars.ContextVar("current", default=None)
@@ -139,7 +140,7 @@ class Book:
         self.unlabelled: dict[str, float] = {}
         self._seen_orders: Counter[str] = Counter()
         #: Whether two entries share a bucket.
-        self.bucket_of: Callable[[Entry], TokenBucket | None] = lambda _: None
+        self.bucket_of: Callable[[Entry], BucketState | None] = lambda _: None
 
     # The record.
 
@@ -196,7 +197,7 @@ class Book:
         waiting.pop(entry.number, None)
         ahead = [other for other in waiting.values() if other.number < entry.number]
         if ahead:
-            ahead = [other for other in ahead if self.bucket_of(other) is bucket]
+            ahead = [other for other in ahead if self.bucket_of(other) is bucket.state]
         self.check(4, laws.nobody_is_passed(entry, ahead, self.loop.time()), entry)
 
     def _is_labelled(self, uid: str) -> bool:

@@ -19,7 +19,9 @@ import okx_sol_async.signing.signer
 import okx_sol_async.transport.call
 import okx_sol_async.transport.resend
 from okx_sol_async import Balance, LocalLimiter, Session
-from okx_sol_async.ratelimit.bucket import TokenBucket
+from okx_sol_async.ratelimit.state import BucketState
+from okx_sol_async.ratelimit.waiters import Waiter, Waiters
+from okx_sol_async.ratelimit.window import Window
 from okx_sol_async.transport.call import Call
 from okx_sol_async.transport.in_flight import AttemptTimeouts
 from tests.simulation.life import STORM, Habits
@@ -65,16 +67,17 @@ def _slow_connections(_: object) -> object:
 
 
 def _lets_seven_pass(_: object) -> object:
-    def has_room(bucket: TokenBucket, now: float) -> bool:
-        bucket._cooling = [at for at in bucket._cooling if at > now]
-        return bucket._in_flight + len(bucket._cooling) <= bucket.limit.requests
+    def has_room(window: Window, now: float) -> bool:
+        window.releases = tuple(at for at in window.releases if at > now)
+        return window.in_flight + len(window.releases) <= window.requests
 
     return has_room
 
 
 def _counts_from_the_sending(_: object) -> object:
-    def answered(bucket: TokenBucket, since: float) -> None:
-        bucket._cool(since + bucket.limit.seconds)
+    def answered(state: BucketState, since: float, _slot: object) -> None:
+        state.window.release(since + state.rules.limit.seconds)
+        state.serve()
 
     return answered
 
@@ -86,14 +89,12 @@ def _limits_each_session(init: Any) -> object:
     return make
 
 
-def _last_come_first_served(queue: Any) -> object:
-    def enqueue(bucket: TokenBucket, loop: Any, number: int, *, returning: bool) -> object:
-        turn = queue(bucket, loop, number, returning=returning)
-        assert bucket._waiting is not None
-        bucket._waiting.move_to_end(number, last=False)
-        return turn
+def _last_come_first_served(join: Any) -> object:
+    def join_in_front(waiters: Waiters, waiter: Waiter) -> None:
+        join(waiters, waiter)
+        waiters._ranks[waiter.rank].move_to_end(waiter.number, last=False)
 
-    return enqueue
+    return join_in_front
 
 
 def _logs_headers(sign_request: Any) -> object:
@@ -149,10 +150,10 @@ def _raises_what_came(_: object) -> object:
 
 MUTATIONS = {
     "connects for as long as it takes": (1, [(okx_sol_async.transport.call, "CLIENT_TIMEOUT", _slow_connections)]),
-    "lets seven pass": (2, [(TokenBucket, "_has_room", _lets_seven_pass)]),
-    "counts from the sending": (2, [(TokenBucket, "_answered", _counts_from_the_sending)]),
+    "lets seven pass": (2, [(Window, "has_room", _lets_seven_pass)]),
+    "counts from the sending": (2, [(BucketState, "answered", _counts_from_the_sending)]),
     "limits each session": (3, [(Session, "__init__", _limits_each_session)]),
-    "last come, first served": (4, [(TokenBucket, "_queue", _last_come_first_served)]),
+    "last come, first served": (4, [(Waiters, "join", _last_come_first_served)]),
     "logs a header": (5, [(okx_sol_async.signing.signer, "sign_request", _logs_headers)]),
     "goes where it is sent": (
         5,

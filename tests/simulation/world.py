@@ -382,11 +382,11 @@ class World:
     def _foreign(self, host: str) -> None:
         self.book.check(5, f"something connects to {host}", current.get())
 
-    def _bucket_of(self, entry: Entry) -> TokenBucket | None:
+    def _bucket_of(self, entry: Entry) -> BucketState | None:
         for machine in self.machines:
             found = machine.buckets._buckets.get(machine.buckets._known_as(entry.bucket_key))
             if found is not None:
-                return found
+                return found.state
         return None
 
     def _watched_process(self, request: ReceivedRequest, flow: CallFlow) -> ExchangeResponse:
@@ -426,7 +426,7 @@ class World:
             for target, name, new in (
                 (okx_sol_async.transport.http, "_open_http", new_http),
                 (okx_sol_async.session, "PROCESS_LIMITER", self.process_limiter),
-                (okx_sol_async.ratelimit.bucket, "_Lease", _watched_lease(self.book)),
+                (okx_sol_async.ratelimit.bucket, "BucketLease", _watched_lease(self.book)),
                 (okx_sol_async.transport.call.Call, "ask_time", _ask_time),
                 (ClockSynchronizer, "correct", _correct),
                 (okx_sol_async.emulator.network.server, "ListeningPort", port),
@@ -485,7 +485,7 @@ class World:
 def _watched_lease(book: Book) -> type:
     """Return the leases of this world, which tell the book what becomes of them."""
 
-    class WatchedLease(okx_sol_async.ratelimit.bucket._Lease):
+    class WatchedLease(okx_sol_async.ratelimit.bucket.BucketLease):
         __slots__ = ("_granted",)
 
         def __init__(self, bucket: Any, loop: Any, number: int, since: float) -> None:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Hashable
 from typing import Any, Final
 
 import redis
+from okx_sol_async.ratelimit.shared.reservations import SharedBucket
 
 from okx_sol_async import Credentials, Lease, OKXError, RateLimit, Session, SolStaking
 from okx_sol_async.ratelimit.shared.limiter import RedisLimiter
-from okx_sol_async.ratelimit.shared.reservations import SharedBucket
 
 #: The list on the server of the slots that were used, each with when it was. Both are microseconds on its clock.
 USED: Final = "used"

@@ -6,51 +6,46 @@ It needs the extra ``redis``: ``pip install 'okx-sol-async[redis]'``.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import json
 import math
-from collections import deque
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
+from weakref import WeakSet
 
 from okx_sol_async.errors import ConfigurationError
+from okx_sol_async.ratelimit.bucket import TokenBucket, make_bucket
+from okx_sol_async.ratelimit.latency import MaxLatency
 from okx_sol_async.ratelimit.limit import is_bucket_key
-from okx_sol_async.ratelimit.local import LocalLimiter
 from okx_sol_async.ratelimit.pacing import DEFAULT, PushBack
-from okx_sol_async.ratelimit.shared.reservations import Ledger, SharedBucket, Unreachable, is_closed
+from okx_sol_async.ratelimit.registry import BucketRegistry
+from okx_sol_async.ratelimit.shared.slots import SharedSlots, is_closed
+from okx_sol_async.ratelimit.shared.store import SlotStore
+from okx_sol_async.ratelimit.state import Rules, make_rules
 
 try:
     from redis.asyncio import Redis
     from redis.asyncio.cluster import RedisCluster
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
-    from redis.exceptions import NoScriptError, RedisError, ResponseError
+    from redis.exceptions import RedisError
+
+    from okx_sol_async.ratelimit.shared.batching import BatchingClient
 except ImportError:
     _INSTALLED = False
 else:
     _INSTALLED = True
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
+    from collections.abc import Callable, Hashable
 
     import redis.asyncio
 
-    from okx_sol_async.ratelimit.bucket import TokenBucket
-    from okx_sol_async.ratelimit.limit import BucketKey, RateLimit
+    from okx_sol_async.ratelimit.limit import RateLimit
 
     Client = redis.asyncio.Redis | redis.asyncio.RedisCluster
-    Command = tuple[str, tuple[float | str, ...]]
-
-SCRIPT: Final = Path(__file__).with_name("reserve.lua").read_text(encoding="utf-8")
-_SHA: Final = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
-#: So many commands are on their way to the server at once, each of them a batch.
-LANES: Final = 4
-#: So many commands go in one batch.
-BATCH: Final = 64
 
 
-class RedisLimiter(LocalLimiter):
+class RedisLimiter(BucketRegistry):
     """One limit for each user over all processes and machines that use the same Redis or Valkey.
 
     Give each process one of these, and it to its sessions::
@@ -107,16 +102,21 @@ class RedisLimiter(LocalLimiter):
         if on_failure not in {"local", "raise"}:
             message = f"on_failure must be 'local' or 'raise', not {on_failure!r}"
             raise ConfigurationError(message)
-        super().__init__(push_back=push_back)
+        super().__init__(self._new_bucket)
         self._prefix = str(prefix)
         self._egress = str(egress)
         self._timeout = timeout
+        self._push_back = push_back
         # Makes a client for an event loop; None if the client is the caller's.
         self._make_client: Callable[[], Client] | None = None
         self._client = client
-        self._links: dict[asyncio.AbstractEventLoop, _Link] = {}
-        self._ledger = Ledger(
-            self._run, margin=margin, push_back=push_back, on_failure=on_failure, local_share=local_share
+        self._clients: dict[asyncio.AbstractEventLoop, BatchingClient] = {}
+        self._closed = False
+        self._rules: dict[RateLimit, Rules] = {}
+        self._max_latency = MaxLatency()
+        self._sources: WeakSet[SharedSlots] = WeakSet()
+        self._store = SlotStore(
+            self, margin=margin, push_back=push_back, on_failure=on_failure, local_share=local_share
         )
 
     @classmethod
@@ -181,7 +181,7 @@ class RedisLimiter(LocalLimiter):
         return limiter
 
     def __repr__(self) -> str:
-        away = ", the server is away" if self._ledger.outage.lasts else ""
+        away = ", the server is away" if self._store.outages else ""
         return f"<RedisLimiter of {len(self)} buckets{away}>"
 
     async def __aenter__(self) -> Self:
@@ -197,191 +197,68 @@ class RedisLimiter(LocalLimiter):
 
         Calls that wait for their turn fail with `ConfigurationError`, and so do later ones.
         """
-        self._ledger.closed = True
+        self._closed = True
         loop = asyncio.get_running_loop()
-        for bucket in tuple(self._buckets.values()):
-            if isinstance(bucket, SharedBucket):
-                bucket.close(loop)
-        link = self._links.pop(loop, None)
-        if link is not None:
-            await link.aclose()
+        for source in tuple(self._sources):
+            source.close(loop)
+        client = self._clients.pop(loop, None)
+        if client is not None:
+            await client.aclose()
+
+    # Internal: the `Commands` of its store.
+
+    async def run(self, bucket: str, command: tuple[float | str, ...]) -> object:
+        """Run one command of the script on a bucket. Internal."""
+        return await self._client_here().run(bucket, command)
+
+    def node_of(self, bucket: str) -> str:
+        """Return the name of the server that keeps a bucket, empty if there is only one. Internal."""
+        client = next(iter(self._clients.values()), None)
+        return "" if client is None else client.node_of(bucket)
+
+    def listen(self) -> bool:
+        """Receive notifications in this event loop; return whether they arrive already. Internal."""
+        client = self._client_here()
+        client.listen(f"{self._prefix}:{self._store.process}", self._store.receive, self._store.missed)
+        return client.is_listening
+
+    def begin_in_child(self) -> None:
+        """Begin anew in a child process. Internal."""
+        super().begin_in_child()
+        self._store.begin_in_child()
+
+    def _client_here(self) -> BatchingClient:
+        if self._closed:
+            raise is_closed()
+        loop = asyncio.get_running_loop()
+        client = self._clients.get(loop)
+        if client is None:
+            if self._clients and self._make_client is None:
+                raise _of_another_loop()
+            # A loop that was closed has taken its connections with it.
+            for other in tuple(self._clients):
+                # One at a time, because another thread may connect meanwhile.
+                if other.is_closed():
+                    self._clients.pop(other, None)
+            client = self._clients[loop] = BatchingClient(self._client, self._make_client, self._timeout)
+        return client
 
     def _new_bucket(self, key: Hashable, limit: RateLimit) -> TokenBucket:
-        return SharedBucket(limit, self._ledger, self._name(key), push_back=self._push_back, longest=self._longest)
-
-    def _merge_bucket(self, key: BucketKey, into: BucketKey) -> None:
-        super()._merge_bucket(key, into)
-        bucket = self._buckets[into]
-        if isinstance(bucket, SharedBucket):
-            bucket.rename(self._name(into))
+        rules = self._rules.get(limit)
+        if rules is None:
+            rules = make_rules(limit, lead=0.0, push_back=self._push_back, max_latency=self._max_latency)
+            self._rules[limit] = rules
+        source = SharedSlots(limit, self._store, self._name(key))
+        self._sources.add(source)
+        return make_bucket(rules, source)
 
     def _name(self, key: Hashable) -> str:
-        """Return the name of a bucket on the server, which tells nothing about the user."""
+        """Return the name of a bucket in the store, which does not identify the user."""
         parts = [*key] if is_bucket_key(key) else [repr(key)]
         if is_bucket_key(key) and key[2] is None:
             parts.append(self._egress)
         digest = hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
         return f"{self._prefix}:{{{digest}}}"
-
-    async def _run(self, bucket: str, command: tuple[float | str, ...]) -> list[int]:
-        if self._ledger.closed:
-            raise is_closed()
-        loop = asyncio.get_running_loop()
-        link = self._links.get(loop)
-        if link is None:
-            if self._links and self._make_client is None:
-                raise _of_another_loop()
-            # A loop that was closed has taken its connections with it.
-            for other in tuple(self._links):
-                # One at a time, because another thread may connect meanwhile.
-                if other.is_closed():
-                    self._links.pop(other, None)
-            link = self._links[loop] = _Link(self._client, self._make_client, self._timeout)
-        return await link.run(bucket, command)
-
-
-class _Link:
-    """The connections of one event loop. Commands that are given at the same time go together."""
-
-    def __init__(self, client: Client, make_client: Callable[[], Client] | None, timeout: float) -> None:
-        self._make_client = make_client
-        self._client = client if make_client is None else make_client()
-        self._timeout = timeout
-        self._waiting: deque[tuple[Command, asyncio.Future[list[int]]]] = deque()
-        self._lanes: set[asyncio.Task[None]] = set()
-        # Whether a lane has begun that takes what waits.
-        self._begins = False
-        self._at_the_end: AsyncGenerator[None, None] | None = None
-
-    async def run(self, bucket: str, command: tuple[float | str, ...]) -> list[int]:
-        """Run the script on a bucket.
-
-        Raises:
-            Unreachable: the server did not answer in time, or could not run it.
-
-        """
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[list[int]] = loop.create_future()
-        self._waiting.append(((bucket, command), done))
-        self._see_to_lanes(loop)
-        return await done
-
-    async def aclose(self) -> None:
-        """Fail what is on its way, and close what was opened here."""
-        lanes = tuple(self._lanes)
-        for lane in lanes:
-            lane.cancel()
-        await asyncio.gather(*lanes, return_exceptions=True)
-        self._fail_waiting(is_closed())
-        if self._at_the_end is not None:
-            await self._at_the_end.aclose()
-
-    def _see_to_lanes(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._waiting and not self._begins and len(self._lanes) < LANES:
-            self._begins = True
-            lane = loop.create_task(self._drive(loop))
-            self._lanes.add(lane)
-            lane.add_done_callback(self._lanes.discard)
-
-    async def _drive(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Send batches until nothing waits."""
-        if self._make_client is not None and self._at_the_end is None:
-            # An event loop that ends closes what it has begun to iterate over, and the connections with it.
-            self._at_the_end = self._close_at_the_end()
-            await anext(self._at_the_end)
-        while self._waiting:
-            batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
-            self._begins = False
-            self._see_to_lanes(loop)
-            try:
-                async with asyncio.timeout(self._timeout):
-                    answers = await self._send([command for command, _ in batch])
-            except asyncio.CancelledError:
-                self._waiting.extendleft(reversed(batch))
-                raise
-            except Exception as error:  # noqa: BLE001 - whatever it is, calls wait for it
-                reason = _reason(error)
-                _settle(batch, [reason] * len(batch))
-                self._fail_waiting(reason)
-                await self._reconnect()
-            else:
-                _settle(batch, answers)
-                if any(isinstance(answer, Exception) for answer in answers):
-                    await self._reconnect()
-        self._begins = False
-
-    async def _send(self, commands: Sequence[Command]) -> list[list[int] | Exception]:
-        answers = await self._ask(commands, "evalsha", _SHA)
-        unknown = [index for index, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
-        if unknown:
-            again = await self._ask([commands[index] for index in unknown], "eval", SCRIPT)
-            for index, answer in zip(unknown, again, strict=True):
-                answers[index] = answer
-        return [_reason(answer) if isinstance(answer, Exception) else answer for answer in answers]
-
-    async def _ask(self, commands: Sequence[Command], how: str, script: str) -> list[list[int] | Exception]:
-        client = self._client
-        if isinstance(client, RedisCluster):
-            # Before it has asked who keeps what, it sends a command anywhere, and closes connections at the answers.
-            await client.initialize()
-        if len(commands) == 1 or isinstance(client, RedisCluster):
-            # The pipeline of a cluster knows no scripts.
-            asked = (getattr(client, how)(script, 1, bucket, *command) for bucket, command in commands)
-            answers: list[list[int] | Exception] = await asyncio.gather(*asked, return_exceptions=True)
-        else:
-            async with client.pipeline(transaction=False) as pipeline:
-                for bucket, command in commands:
-                    getattr(pipeline, how)(script, 1, bucket, *command)
-                answers = await pipeline.execute(raise_on_error=False)
-        for answer in answers:
-            if isinstance(answer, Exception) and not isinstance(answer, ResponseError):
-                raise answer
-        return answers
-
-    async def _reconnect(self) -> None:
-        """Begin anew: another server may have the name of this one by now."""
-        # A cluster finds out by itself, and so does what a caller has lent.
-        if self._make_client is not None and isinstance(self._client, Redis):
-            await self._client.connection_pool.disconnect(inuse_connections=False)
-
-    async def _close_at_the_end(self) -> AsyncGenerator[None, None]:
-        try:
-            yield
-        finally:
-            await _close(self._client)
-
-    def _fail_waiting(self, reason: Exception) -> None:
-        waiting, self._waiting = self._waiting, deque()
-        _settle(waiting, [reason] * len(waiting))
-
-
-def _settle(
-    batch: Sequence[tuple[Command, asyncio.Future[list[int]]]], answers: Sequence[list[int] | Exception]
-) -> None:
-    for (_, done), answer in zip(batch, answers, strict=True):
-        if done.done():
-            continue
-        if isinstance(answer, Exception):
-            done.set_exception(answer)
-        else:
-            done.set_result(answer)
-
-
-async def _close(client: Client) -> None:
-    # It is closed even if that fails.
-    with contextlib.suppress(OSError, RuntimeError, RedisError):
-        await client.aclose()
-
-
-def _reason(error: Exception) -> Exception:
-    """Return what is said of a failure: no more than its kind, because a message may hold what was sent."""
-    kind = type(error).__name__
-    if isinstance(error, ResponseError):
-        word = str(error).partition(" ")[0]
-        return Unreachable(f"the server refused a command ({word if word.isupper() else kind})")
-    if isinstance(error, TimeoutError) or kind == "TimeoutError":
-        return Unreachable("the server does not answer in time")
-    return Unreachable(f"the server cannot be reached ({kind})")
 
 
 def _of_another_loop() -> ConfigurationError:

@@ -9,13 +9,13 @@ import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from okx_sol_async.ratelimit.shared.reservations import Ledger, SharedBucket, Unreachable
 
 from okx_sol_async import PushBack, RateLimit, Scope, Timeout
-from okx_sol_async.ratelimit.bucket import CLOCK_DRIFT
-from okx_sol_async.ratelimit.latency import SHORTEST_TRAVEL, LongestAnswer
+from okx_sol_async.ratelimit.latency import LEAST_LATENCY, MaxLatency
 from okx_sol_async.ratelimit.pacing import Pace
 from okx_sol_async.ratelimit.shared import reservations
-from okx_sol_async.ratelimit.shared.reservations import Ledger, SharedBucket, Unreachable
+from okx_sol_async.ratelimit.state import CLOCK_DRIFT
 from tests.support.shared_clock import ON_A_SET_CLOCK, SET_BUT_FOR_EXPIRY
 from tests.support.valkey import Valkey
 from tests.support.virtual_time import run
@@ -251,7 +251,7 @@ def bucket_of(book: Book, limit: RateLimit = SIX, **settings: object) -> SharedB
     push_back = PushBack()
     arguments = {"margin": 0.05, "push_back": push_back, "on_failure": "local", "local_share": 1 / 6} | settings
     ledger = Ledger(book, **arguments)  # type: ignore[arg-type]
-    return SharedBucket(limit, ledger, "bucket", push_back=push_back, longest=LongestAnswer())
+    return SharedBucket(limit, ledger, "bucket", push_back=push_back, longest=MaxLatency())
 
 
 def virtual(test: Callable[[], object]) -> Callable[[], None]:
@@ -411,7 +411,7 @@ async def test_a_process_that_knows_nothing_of_answers_is_careful() -> None:
     (await bucket.acquire()).answered()
     await asyncio.sleep(0.1)
 
-    assert [round(window + 1e6 * (0.05 + SHORTEST_TRAVEL)), window + 50_000] == [
+    assert [round(window + 1e6 * (0.05 + LEAST_LATENCY)), window + 50_000] == [
         command[2] for command in book.named("reserve")
     ]
     assert [("settle", 1, window, 0)] == book.named("settle")
@@ -458,7 +458,7 @@ async def test_a_call_that_was_given_up_is_told() -> None:
     (await bucket.acquire()).abandoned()
     await asyncio.sleep(0.1)
 
-    assert ("settle", 3, round(1e6 * (1 + CLOCK_DRIFT + SHORTEST_TRAVEL)), 1) == book.named("settle")[-1]
+    assert ("settle", 3, round(1e6 * (1 + CLOCK_DRIFT + LEAST_LATENCY)), 1) == book.named("settle")[-1]
 
 
 @virtual
@@ -547,7 +547,7 @@ async def test_each_user_tells_what_was_sent_alone() -> None:
     """Also one whose next call finds the server back already, when its own call before is over."""
     book = Book(fails=True)
     one = bucket_of(book)
-    two = SharedBucket(SIX, one._ledger, "another", push_back=PushBack(), longest=LongestAnswer())
+    two = SharedBucket(SIX, one._ledger, "another", push_back=PushBack(), longest=MaxLatency())
     for bucket in (one, two):
         lease = await bucket.acquire()
         await asyncio.sleep(0.03)

@@ -1,0 +1,81 @@
+"""The event loops and processes that buckets are used in."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from typing import Final
+from weakref import WeakValueDictionary
+
+from okx_sol_async.errors import ConfigurationError
+
+#: How late the clock of an event loop that does not report its resolution may be, in seconds. uvloop's shows whole
+#: milliseconds, of a clock that may itself advance in steps of one.
+COARSE_CLOCK: Final = 0.002
+
+
+class _Process:
+    """What the buckets of a process share, and a child process begins anew."""
+
+    def __init__(self) -> None:
+        # Two loops that want one bucket may run in two threads, and a third thread may be evicting it. Where the lock
+        # of a limiter is needed too, that one is taken first.
+        self.moving = threading.RLock()
+        #: How many forks lie between the first process and this one.
+        self.forks = 0
+        # By the identity of their loops, as long as a bucket uses them.
+        self.bindings: WeakValueDictionary[int, Binding] = WeakValueDictionary()
+
+    def begin_in_child(self) -> None:
+        # Another thread of the parent may have held the lock, and does not exist here to release it.
+        self.moving = threading.RLock()
+        self.forks += 1
+        self.bindings = WeakValueDictionary()
+
+
+class Binding:
+    """An event loop that buckets are bound to, in the process where it happened. Shared by all of its buckets."""
+
+    __slots__ = ("__weakref__", "_forks", "loop", "resolution")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._forks = PROCESS.forks
+        #: How late the clock of the loop may be, in seconds.
+        self.resolution: float = getattr(loop, "_clock_resolution", COARSE_CLOCK)
+
+    def is_alive(self) -> bool:
+        """Return whether the loop still runs calls, or may do so again."""
+        if self.loop.is_closed():
+            return False
+        # A loop that was at rest during a fork may continue in the child.
+        return self._forks == PROCESS.forks or running_loop() is self.loop
+
+
+PROCESS: Final = _Process()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=PROCESS.begin_in_child)
+
+
+def binding_of(loop: asyncio.AbstractEventLoop) -> Binding:
+    """Return the binding to ``loop``."""
+    binding = PROCESS.bindings.get(id(loop))
+    if binding is None:
+        binding = PROCESS.bindings[id(loop)] = Binding(loop)
+    return binding
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the event loop that runs in this thread, if any does."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def used_elsewhere() -> ConfigurationError:
+    """Return the error of a bucket that another live event loop uses."""
+    message = "calls of the same limit are made on another event loop that is still alive"
+    hint = "Use one event loop for all calls of one user, and for all public ones, or asyncio.run_coroutine_threadsafe."
+    return ConfigurationError(message, hint=hint)

@@ -1,0 +1,335 @@
+"""The commands that reserve shared slots, and the check of their replies."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import math
+import random
+from typing import TYPE_CHECKING, Final, Literal, Protocol
+
+import attrs
+
+from okx_sol_async.ratelimit.latency import LEAST_LATENCY, MEMORY, MinLatency
+from okx_sol_async.ratelimit.loops import running_loop
+from okx_sol_async.ratelimit.shared.outage import Outages, StoreUnavailable
+from okx_sol_async.ratelimit.state import CLOCK_DRIFT
+
+if TYPE_CHECKING:
+    from okx_sol_async.ratelimit.limit import RateLimit
+    from okx_sol_async.ratelimit.pacing import PushBack
+
+#: Calls that wait leave a period, over the requests, over this apart.
+SLOT_SPACING: Final = 16
+#: The ticket of calls that left without one.
+UNKNOWN: Final = 1
+#: How many tickets a process draws before it begins anew; the script divides by it.
+PER_PROCESS: Final = 2**20
+#: The longest wait for a slot that is believed, in periods of the limit.
+LONGEST_WAIT: Final = 1000
+
+Arguments = tuple[float | str, ...]
+
+
+class Commands(Protocol):
+    """Runs the script."""
+
+    async def run(self, bucket: str, command: Arguments) -> object:
+        """Run one command on one bucket and return the reply.
+
+        Raises:
+            StoreUnavailable: it could not be done.
+
+        """
+
+    def node_of(self, bucket: str) -> str:
+        """Return the name of the server that keeps a bucket, empty if there is only one."""
+
+    def listen(self) -> bool:
+        """Have notifications delivered to `SlotStore.receive`; return whether they arrive already."""
+
+
+class Waiting(Protocol):
+    """Whose reservation may move."""
+
+    def moved(self, ticket: int, server_time: float, wait: float) -> None:
+        """Go by the new time of the reservation."""
+
+    def look_again(self) -> None:
+        """Ask for the time of the reservation, because notifications may have been missed."""
+
+
+@attrs.frozen
+class Reservation:
+    """A slot that this process may use. All times are the event loop's."""
+
+    #: The name of its bucket in the store.
+    bucket: str
+    #: Its name there.
+    ticket: int
+    #: It may be used from then on.
+    at: float
+    #: When the reply came.
+    received: float
+    #: The earliest time for which it can have been reserved: the reply may have taken no time, or all of it.
+    since: float
+    #: For how many seconds from then on it is in use.
+    hold: float
+    #: Whether nothing was known of how long calls take when it was reserved.
+    blind: bool
+    #: Whether more than half of the slots are in use with it. Otherwise being late is harmless.
+    crowded: bool
+
+
+@attrs.frozen
+class Place:
+    """What else a reply says: this process among all that used the bucket lately, and the server's clock."""
+
+    #: How many processes used the bucket lately.
+    processes: int
+    #: How many of them come before this one.
+    rank: int
+    #: What to add to the server's clock for that of the event loop, at least and most likely, in seconds.
+    least_offset: float
+    offset: float
+    #: The server's clock, in seconds.
+    server_time: float
+
+
+class SlotStore:
+    """Reserves slots, and measures how long that and the calls take.
+
+    Args:
+        commands: runs the script.
+        margin: as for `RedisLimiter`, and so are the others.
+        push_back: likewise.
+        on_failure: likewise.
+        local_share: likewise.
+
+    """
+
+    def __init__(
+        self,
+        commands: Commands,
+        *,
+        margin: float,
+        push_back: PushBack,
+        on_failure: Literal["local", "raise"],
+        local_share: float,
+    ) -> None:
+        self._commands = commands
+        self._margin = margin
+        self._push_back = push_back
+        self._local_share = local_share
+        #: Whether calls go on without the store while it is unavailable.
+        self.goes_on_alone = on_failure == "local"
+        self.outages = Outages(
+            "Until it is back, this process spends its part of each limit by itself"
+            if self.goes_on_alone
+            else "Until it is back, calls fail"
+        )
+        self.begin_in_child()
+        self._count = itertools.cycle(range(PER_PROCESS))
+        # How long calls take, from their slot on, and reservations.
+        self._latency = MinLatency()
+        self._round_trip = MinLatency()
+        self._answered_at: float | None = None
+        self._tasks: set[asyncio.Future[object]] = set()
+        # Whose reservations may move, by ticket.
+        self._waiting: dict[int, Waiting] = {}
+
+    def begin_in_child(self) -> None:
+        """Take part as another process."""
+        #: This process, in its tickets.
+        self.process = random.SystemRandom().getrandbits(31) + 1
+
+    def receive(self, notification: str) -> None:
+        """Deliver a notification: bucket, ticket, and the server's clock and the wait in microseconds."""
+        try:
+            ticket, server_us, wait_us = map(int, notification.split(" ")[-3:])
+        except ValueError:
+            return
+        waiting = self._waiting.get(ticket)
+        if waiting is not None and wait_us >= 0:
+            waiting.moved(ticket, server_us / 1e6, wait_us / 1e6)
+
+    def missed(self) -> bool:
+        """Have all reservations looked up that may have moved; return whether there are any."""
+        for waiting in tuple(self._waiting.values()):
+            waiting.look_again()
+        return bool(self._waiting)
+
+    def wait_for(self, ticket: int, waiting: Waiting) -> bool:
+        """Have ``waiting`` notified when its reservation moves; return whether notifications arrive already."""
+        self._waiting[ticket] = waiting
+        return self._commands.listen()
+
+    def stop_waiting(self, ticket: int) -> None:
+        """Notify of this reservation no more."""
+        self._waiting.pop(ticket, None)
+
+    def part_of(self, bucket: str) -> str | None:
+        """Return the unavailable part that keeps a bucket away, `None` if it can be reached."""
+        if not self.outages:
+            return None
+        if bucket in self.outages:
+            return bucket
+        node = self._commands.node_of(bucket)
+        return node if node in self.outages else None
+
+    def alone(self, limit: RateLimit, processes: int) -> int:
+        """Return how many requests this process may spend by itself, at least one.
+
+        Args:
+            limit: what the exchange allows.
+            processes: how many share it, 0 if that was never said.
+
+        """
+        share = 1 / processes if processes else self._local_share
+        return max(int(limit.requests * share + 1e-9), 1)
+
+    def spacing(self, limit: RateLimit) -> float:
+        """Return the seconds between two calls of all processes if each leaves at a time of its own."""
+        return (window_of(limit) + self._margin) / limit.requests
+
+    def draw(self) -> int:
+        """Return a new ticket."""
+        return self.process * PER_PROCESS + next(self._count)
+
+    async def reserve(
+        self, bucket: str, limit: RateLimit, ticket: int, dropped: Reservation | None, used: int, *, waits: bool = True
+    ) -> tuple[Reservation, Place]:
+        """Reserve the next slot, or look how far away it is by now.
+
+        Args:
+            bucket: its name.
+            limit: what the exchange allows.
+            ticket: what to call it.
+            dropped: an earlier reservation that was not used.
+            used: a ticket that the store knows unless its history was lost, or 0 for none; below 0, how many calls
+                this process may have sent by itself.
+            waits: whether to reserve a slot that is not free yet. Otherwise it is only said when it is.
+
+        Raises:
+            StoreUnavailable: it could not be done.
+
+        """
+        loop = asyncio.get_running_loop()
+        sent = loop.time()
+        blind = self._answered_at is None or not 0 <= sent - self._answered_at < 2 * MEMORY
+        hold = window_of(limit) + max(self._margin, self._latency.spread()) + (LEAST_LATENCY if blind else 0.0)
+        drop = 0
+        if dropped is not None and dropped.bucket == bucket:
+            drop = dropped.ticket
+        elif dropped is not None:
+            self.give_back(dropped)
+        apart = limit.seconds / limit.requests / SLOT_SPACING
+        command = ("reserve", ticket, limit.requests, _us(hold), _us(apart), drop, used, int(waits))
+        reply = await self._do(bucket, *command)
+        numbers = self._check(bucket, reply, ticket, LONGEST_WAIT * limit.seconds)
+        # Other commands may be done by a server that is full.
+        self._reached(bucket)
+        wait, in_use, processes, rank, server_us = numbers
+        now = loop.time()
+        self._round_trip.note(now - sent, now)
+        server_time = server_us / 1e6
+        place = Place(processes, rank, sent - server_time, (sent + now) / 2 - server_time, server_time)
+        crowded = 2 * in_use > limit.requests
+        at, since = now + wait / 1e6, sent + wait / 1e6
+        return Reservation(bucket, ticket, at, now, since, hold, blind, crowded), place
+
+    def _check(self, bucket: str, reply: object, ticket: int, longest: float) -> list[int]:
+        """Return the numbers of a reply, or raise if they are not those of a reservation."""
+        if type(reply) is list and len(reply) == 6 and all(type(number) is int for number in reply):
+            echo, *numbers = reply
+            wait, _, processes, rank, _ = numbers
+            if echo == ticket and 0 <= wait <= longest * 1e6 and 0 <= rank < processes <= PER_PROCESS:
+                return numbers
+        message = "the reply is not that of a reservation"
+        error = StoreUnavailable(message, bucket)
+        self.outages.begin(error)
+        raise error
+
+    async def refused(self, bucket: str, limit: RateLimit) -> None:
+        """Report a refusal: what a bucket does then, all processes do together.
+
+        Raises:
+            StoreUnavailable: it could not be done.
+
+        """
+        policy = self._push_back
+        arguments: list[float] = [_us(policy.pause * limit.seconds), _us(limit.seconds)]
+        if policy.paced:
+            first, longest, even = policy.intervals(limit.requests, limit.seconds)
+            arguments += [_us(first), _us(longest), policy.step, _us(policy.clean_time), _us(even)]
+        await self._do(bucket, "refused", *arguments)
+
+    async def look(self, bucket: str, limit: RateLimit) -> None:
+        """Check whether the store is back, and count there what this process has sent by itself.
+
+        Raises:
+            StoreUnavailable: it is not.
+
+        """
+        await self._do(bucket, "settle", UNKNOWN, _us(window_of(limit)), 1)
+        self._reached(bucket)
+
+    def give_back(self, reservation: Reservation) -> None:
+        """Give a slot that is not needed to the next waiter of all processes."""
+        self._send(reservation.bucket, "settle", reservation.ticket, 0)
+
+    def answered(self, bucket: str, limit: RateLimit, reservation: Reservation, now: float) -> None:
+        """Count a slot from its response, if it was not known how long that takes, or if it took too long."""
+        took = now - reservation.since
+        # A first call opens a connection, and the next ones do not.
+        if not reservation.blind:
+            self._latency.note(took, now)
+        self._answered_at = now
+        # What all calls take is the same for all, and only what is beyond counts.
+        surplus = took - self._latency.shortest()
+        if reservation.blind or surplus > reservation.hold - window_of(limit):
+            later = took + window_of(limit) > reservation.hold
+            self._send(bucket, "settle", reservation.ticket, _us(window_of(limit)), int(later))
+
+    def abandoned(self, bucket: str, limit: RateLimit, reservation: Reservation, latency: float) -> None:
+        """Count a slot for as long as its call may still be on its way."""
+        self._send(bucket, "settle", reservation.ticket, _us(window_of(limit) + latency), 1)
+
+    def is_late(self, reservation: Reservation, now: float) -> bool:
+        """Return whether a call that leaves now would leave so late that the margin may not cover it."""
+        return reservation.crowded and now - reservation.since - self._round_trip.shortest() > self._margin / 2
+
+    def _send(self, bucket: str, *command: float | str) -> None:
+        """Run a command whose reply does not matter."""
+        if self.part_of(bucket) is not None or running_loop() is None:
+            return
+        task = asyncio.ensure_future(self._do(bucket, *command))
+        self._tasks.add(task)
+        task.add_done_callback(self._sent)
+
+    def _sent(self, task: asyncio.Future[object]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            # A failure was logged as an outage.
+            task.exception()
+
+    async def _do(self, bucket: str, *command: float | str) -> object:
+        try:
+            return await self._commands.run(bucket, command)
+        except StoreUnavailable as error:
+            self.outages.begin(error)
+            raise
+
+    def _reached(self, bucket: str) -> None:
+        if self.outages:
+            self.outages.end(self._commands.node_of(bucket))
+            self.outages.end(bucket)
+
+
+def window_of(limit: RateLimit) -> float:
+    """Return the period of a limit by a clock that may be slow, in seconds."""
+    return limit.seconds * (1 + CLOCK_DRIFT)
+
+
+def _us(seconds: float) -> int:
+    return round(seconds * 1e6) if math.isfinite(seconds) else 0
