@@ -3,14 +3,16 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Hashable
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 import redis
-from okx_sol_async.ratelimit.shared.reservations import SharedBucket
 
-from okx_sol_async import Credentials, Lease, OKXError, RateLimit, Session, SolStaking
+from okx_sol_async import Credentials, OKXError, Session, SolStaking
+from okx_sol_async.ratelimit.shared import limiter as limiter_module
 from okx_sol_async.ratelimit.shared.limiter import RedisLimiter
+from okx_sol_async.ratelimit.shared.slots import SharedSlots
+from okx_sol_async.ratelimit.shared.store import Reservation
 
 #: The list on the server of the slots that were used, each with when it was. Both are microseconds on its clock.
 USED: Final = "used"
@@ -22,43 +24,31 @@ redis.call('RPUSH', KEYS[1], string.format('%s %.0f', ARGV[1], time[1] * 1000000
 PATIENCE: Final = 60.0
 
 
-class TellingBucket(SharedBucket):
-    """Tells of each slot that it uses, in the moment in which it does."""
+class ReportingSlots(SharedSlots):
+    """Reports each slot that it uses, in the moment in which it does."""
 
-    __slots__ = ("tell",)
-
-    tell: Callable[[int], object]
-
-    async def _wait(
-        self, loop: asyncio.AbstractEventLoop, number: int, deadline: float | None, *, returning: bool = False
-    ) -> Lease:
-        lease: Any = await super()._wait(loop, number, deadline, returning=returning)
-        self.tell(lease._reservation.slot)
-        return lease  # type: ignore[no-any-return]
+    def take(self) -> Reservation | None:
+        reservation = super().take()
+        if reservation is not None and self._place is not None:
+            report([USED], [round((reservation.since - self._place.least_offset) * 1e6)])
+        return reservation
 
 
-class TellingLimiter(RedisLimiter):
-    """Its buckets tell the server."""
-
-    tell: Callable[[int], object]
-
-    def _new_bucket(self, key: Hashable, limit: RateLimit) -> TellingBucket:
-        bucket = TellingBucket(limit, self._ledger, self._name(key), push_back=self._push_back, longest=self._longest)
-        bucket.tell = self.tell
-        return bucket
+report: Callable[[list[str], list[int]], object]
 
 
 async def main(exchange: str, server: str, api_key: str, secret_key: str, passphrase: str) -> None:
     """Call with five tasks until somebody ends the process."""
     staking_key = Credentials(api_key, secret_key, passphrase, "one user")
+    global report  # noqa: PLW0603 - of the whole process
+    limiter_module.SharedSlots = ReportingSlots  # type: ignore[misc]
     with redis.Redis.from_url(server) as client:
-        note = client.register_script(_NOTE)
+        report = client.register_script(_NOTE)
         async with (
-            TellingLimiter.from_url(server, timeout=PATIENCE) as limiter,
+            RedisLimiter.from_url(server, timeout=PATIENCE) as limiter,
             Session(base_url=exchange, limiter=limiter, timeout=PATIENCE) as session,
             asyncio.TaskGroup() as group,
         ):
-            limiter.tell = lambda slot: note([USED], [slot])
             for _ in range(5):
                 group.create_task(go_on(SolStaking(staking_key, session)))
 

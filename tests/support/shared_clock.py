@@ -15,8 +15,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 import pytest
 
-from okx_sol_async.ratelimit.shared import limiter as redis
-from okx_sol_async.ratelimit.shared import reservations
+from okx_sol_async.ratelimit.shared import batching, outage
 from tests.support.virtual_time import VirtualLoop, _PollingSelector
 
 R = TypeVar("R")
@@ -24,13 +23,15 @@ P = ParamSpec("P")
 
 #: What the server's clock says when that of the loop says 0, in seconds.
 SERVER_AHEAD: Final = 1_800_000_000.0
+#: How long the clock waits for a notification before it jumps, in real seconds.
+NOTIFIED_WITHIN: Final = 0.001
 #: How the script asks for the time, and how it has a bucket go by itself.
 _TIME: Final = "local time = redis.call('TIME')\nlocal now = time[1] * 1000000 + time[2]"
 _EXPIRY: Final = ", 'PX', string.format('%.0f', math.ceil((matters_until - now) / 1000))"
-assert _TIME in redis.SCRIPT
-assert _EXPIRY in redis.SCRIPT
+assert _TIME in batching.SCRIPT
+assert _EXPIRY in batching.SCRIPT
 #: The script, with the clock in its last argument. A bucket goes by itself all the same, by the server's own clock.
-SET_BUT_FOR_EXPIRY: Final = redis.SCRIPT.replace(_TIME, "local now = tonumber(ARGV[#ARGV])\nARGV[#ARGV] = nil")
+SET_BUT_FOR_EXPIRY: Final = batching.SCRIPT.replace(_TIME, "local now = tonumber(ARGV[#ARGV])\nARGV[#ARGV] = nil")
 #: The same, and nothing goes by the server's own clock.
 ON_A_SET_CLOCK: Final = SET_BUT_FOR_EXPIRY.replace(_EXPIRY, "")
 
@@ -44,6 +45,10 @@ class _AskingSelector(_PollingSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if not self.asked or not self.answers or timeout == 0:
+            # A notification is on its way together with the answer to another command.
+            if timeout != 0 and (ready := selectors.DefaultSelector.select(self, NOTIFIED_WITHIN)):
+                self.clock += 1e-6
+                return ready
             return super().select(timeout)
         # The least step is that of any pass.
         self.clock += 1e-6
@@ -83,18 +88,18 @@ def this_loop() -> SharedLoop:
 
 def run_shared(main: Coroutine[Any, Any, R], *, start: float = 1000.0) -> R:
     """Run a coroutine, and let all limiters and the server go by its loop's clock."""
-    ask = redis._Link.run
+    ask = batching.BatchingClient.run
 
-    async def ask_at(link: redis._Link, bucket: str, command: tuple[float | str, ...]) -> list[int]:
+    async def ask_at(link: batching.BatchingClient, bucket: str, command: tuple[float | str, ...]) -> object:
         loop = this_loop()
         with loop.asking():
             return await ask(link, bucket, (*command, round((SERVER_AHEAD + loop.time()) * 1e6)))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(redis, "SCRIPT", ON_A_SET_CLOCK)
-        patch.setattr(redis, "_SHA", hashlib.sha1(ON_A_SET_CLOCK.encode(), usedforsecurity=False).hexdigest())
-        patch.setattr(redis._Link, "run", ask_at)
-        patch.setattr(reservations, "time", SimpleNamespace(monotonic=lambda: this_loop().time()))
+        patch.setattr(batching, "SCRIPT", ON_A_SET_CLOCK)
+        patch.setattr(batching, "_SHA", hashlib.sha1(ON_A_SET_CLOCK.encode(), usedforsecurity=False).hexdigest())
+        patch.setattr(batching.BatchingClient, "run", ask_at)
+        patch.setattr(outage, "time", SimpleNamespace(monotonic=lambda: this_loop().time()))
         with asyncio.Runner(loop_factory=lambda: SharedLoop(start)) as runner:
             return runner.run(main)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, RedisClusterException, RedisError, ResponseError
 
 from okx_sol_async.ratelimit.shared.outage import StoreUnavailable
 
@@ -71,7 +71,7 @@ class BatchingClient:
         """Return the name of the server that keeps a bucket, empty if there is only one."""
         if isinstance(self._client, RedisCluster):
             # Before the client has asked which server keeps what, none is known.
-            with contextlib.suppress(RedisError, KeyError, IndexError, AttributeError):
+            with contextlib.suppress(RedisError, RedisClusterException, AttributeError):
                 return str(self._client.get_node_from_key(bucket).name)  # type: ignore[union-attr]
         return ""
 
@@ -88,13 +88,13 @@ class BatchingClient:
             self._listener = asyncio.get_running_loop().create_task(self._listen(channel, receive, begin))
             self._listener.add_done_callback(self._listening_ended)
 
-    async def aclose(self) -> None:
-        """Cancel what is on its way, and close what was opened here."""
+    async def aclose(self, reason: Exception) -> None:
+        """Cancel what is on its way, fail what waits, and close what was opened here."""
         if self._listener is not None:
             self._listener.cancel()
             await asyncio.gather(self._listener, return_exceptions=True)
         for batcher in self._batchers.values():
-            await batcher.aclose()
+            await batcher.aclose(reason)
         if self._at_the_end is not None:
             await self._at_the_end.aclose()
 
@@ -152,7 +152,7 @@ class BatchingClient:
         while begin():
             try:
                 await self._receive_all(channel, receive, begin)
-            except (OSError, RedisError, AttributeError, asyncio.IncompleteReadError):
+            except (OSError, RedisError, RedisClusterException, AttributeError):
                 # Without notifications, those who wait look again from time to time.
                 self.is_listening = False
                 await asyncio.sleep(SUBSCRIBE_EVERY)
@@ -204,13 +204,13 @@ class _Batcher:
         self._start_sender(loop)
         return await done
 
-    async def aclose(self) -> None:
-        """Cancel what is on its way."""
+    async def aclose(self, reason: Exception) -> None:
+        """Cancel what is on its way, and fail what waits."""
         senders = tuple(self._senders)
         for sender in senders:
             sender.cancel()
         await asyncio.gather(*senders, return_exceptions=True)
-        self._fail_waiting(StoreUnavailable("the limiter is closed", self._node))
+        self._fail_waiting(reason)
 
     def _start_sender(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._waiting and not self._begins and len(self._senders) < MAX_CONCURRENT_BATCHES:

@@ -203,7 +203,7 @@ class RedisLimiter(BucketRegistry):
             source.close(loop)
         client = self._clients.pop(loop, None)
         if client is not None:
-            await client.aclose()
+            await client.aclose(is_closed())
 
     # Internal: the `Commands` of its store.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 import attrs
 
+from okx_sol_async.errors import OKXError
 from okx_sol_async.ratelimit.latency import LEAST_LATENCY, MEMORY, MinLatency
 from okx_sol_async.ratelimit.loops import running_loop
 from okx_sol_async.ratelimit.shared.outage import Outages, StoreUnavailable
@@ -315,15 +316,22 @@ class SlotStore:
 
     async def _do(self, bucket: str, *command: float | str) -> object:
         try:
-            return await self._commands.run(bucket, command)
+            try:
+                return await self._commands.run(bucket, command)
+            except (OKXError, StoreUnavailable):
+                raise
+            except Exception as error:
+                reason = f"the client failed ({type(error).__name__})"
+                raise StoreUnavailable(reason, bucket) from None
         except StoreUnavailable as error:
             self.outages.begin(error)
             raise
 
     def _reached(self, bucket: str) -> None:
         if self.outages:
-            self.outages.end(self._commands.node_of(bucket))
-            self.outages.end(bucket)
+            # Before a cluster said which server keeps what, its servers had no names.
+            for part in (self._commands.node_of(bucket), "", bucket):
+                self.outages.end(part)
 
 
 def window_of(limit: RateLimit) -> float:

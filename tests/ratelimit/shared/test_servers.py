@@ -129,7 +129,7 @@ def test_a_borrowed_client_on_a_second_loop(valkey_server: Valkey) -> None:
     async def first() -> None:
         await take(limiter)
         # What the answer tells the server is on its way still.
-        await asyncio.gather(*limiter._ledger._telling)
+        await asyncio.gather(*limiter._store._tasks)
         await client.aclose()
 
     asyncio.run(first())
@@ -138,7 +138,7 @@ def test_a_borrowed_client_on_a_second_loop(valkey_server: Valkey) -> None:
 
     assert caught.value.hint is not None
     assert "from_url" in caught.value.hint
-    assert not limiter._ledger.outage.lasts
+    assert not limiter._store.outages
 
 
 # Several event loops.
@@ -151,15 +151,15 @@ async def test_a_loop_of_another_thread_connects_at_the_same_time(valkey_server:
 
         class Gone(asyncio.AbstractEventLoop):
             def is_closed(self) -> bool:
-                limiter._links[there] = link
+                limiter._clients[there] = link
                 return True
 
         settle = ("settle", 1, 1, 0)
-        await limiter._run("bucket", settle)
-        link = limiter._links.pop(here)
-        limiter._links[Gone()] = link
-        await limiter._run("bucket", settle)
+        await limiter.run("bucket", settle)
+        link = limiter._clients.pop(here)
+        limiter._clients[Gone()] = link
+        await limiter.run("bucket", settle)
 
-        assert {here, there} == set(limiter._links)
-        await link.aclose()
+        assert {here, there} == set(limiter._clients)
+        await link.aclose(RuntimeError())
     there.close()
