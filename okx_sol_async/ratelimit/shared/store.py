@@ -320,7 +320,7 @@ class SlotStore:
                 return await self._commands.run(bucket, command)
             except (OKXError, StoreUnavailable):
                 raise
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, calls wait for it
                 reason = f"the client failed ({type(error).__name__})"
                 raise StoreUnavailable(reason, bucket) from None
         except StoreUnavailable as error:
