@@ -353,7 +353,7 @@ async def test_what_was_sent_alone_is_told_once() -> None:
 @virtual
 async def test_what_leaves_alone_while_the_server_is_asked_is_told() -> None:
     """A call that goes when its turn comes, in the moment in which the server is found to be back."""
-    book = Book(fails=True, takes=0.2)
+    book = Book(fails=True, takes=0.2, processes=2)
     bucket = bucket_of(book, local_share=0.5)
     (await bucket.acquire()).answered()
     waiting = [asyncio.create_task(bucket.acquire()) for _ in range(9)]
