@@ -26,9 +26,12 @@ from okx_sol_async.errors import ConfigurationError, OKXError, OutcomeUnknown
 from okx_sol_async.models import Order, OrderType, ProductInfo
 from okx_sol_async.staking.arguments import checked_amount
 from okx_sol_async.staking.client import SolStaking
+from okx_sol_async.staking.receipts import Receipt
 
 Yes: TypeAlias = Annotated[bool, Parameter(name=("--yes", "-y"), negative=(), show_default=False)]
 
+#: Seconds to wait for the history to show the order that OKX has accepted.
+ORDER_WAIT: Final = 5.0
 _SEE_HISTORY: Final = "Check okx-sol history before you do it again."
 
 
@@ -136,17 +139,39 @@ async def _send(kind: OrderType, amt: Decimal, staking: SolStaking, *, json_: bo
     send = staking.purchase if kind == OrderType.PURCHASE else staking.redeem
     try:
         with waiting(f"sending the {_noun(kind)}"):
-            await send(amt)
+            receipt = await send(amt)
     except OutcomeUnknown as error:
         return await _look_up(kind, amt, error, json_=json_)
     except asyncio.CancelledError:
+        if not [write async for write in staking.unresolved()]:
+            return fail(f"interrupted before the {_noun(kind)} was sent", "Nothing happened.", INTERRUPTED)
         message = f"interrupted while the {_noun(kind)} was in flight: it may have happened"
         return fail(message, _SEE_HISTORY, EXIT_CODES[OutcomeUnknown])
-    if json_:
-        print_json({"type": str(kind), "amt": number(amt), "outcome": "accepted", "order": None})
-    else:
-        write(f"accepted: {_noun(kind)} of {number(amt)} {CURRENCY[kind]}\n")
+    await _show(receipt, json_=json_)
     return 0
+
+
+async def _show(receipt: Receipt, *, json_: bool) -> None:
+    """Show what OKX has accepted, and its order as soon as the history has it."""
+    kind, amt = receipt.type, number(receipt.amt)
+    if not json_:
+        write(f"accepted: {_noun(kind)} of {amt} {CURRENCY[kind]}\n")
+    order: Order | None = None
+    try:
+        with waiting("looking up the order"):
+            order = await receipt.order(ORDER_WAIT)
+    except (OKXError, asyncio.CancelledError):
+        # It is accepted all the same.
+        pass
+    if json_:
+        found = None if order is None else plain(order)
+        details = {"type": str(kind), "amt": amt, "outcome": "accepted", "trace_id": receipt.trace_id, "order": found}
+        print_json(details)
+        return
+    status = "not in the history yet" if order is None else f"{order.status}, {minute(order.request_time)}"
+    write(f"order     {status}\n")
+    if receipt.trace_id is not None:
+        write(f"trace     {receipt.trace_id}\n")
 
 
 async def _look_up(kind: OrderType, amt: Decimal, error: OutcomeUnknown, *, json_: bool) -> int:
@@ -157,7 +182,7 @@ async def _look_up(kind: OrderType, amt: Decimal, error: OutcomeUnknown, *, json
         EXIT_CODES[OutcomeUnknown],
     )
     order: Order | None = None
-    outcome = "unknown"
+    outcome, trace_id = "unknown", error.trace_id
     try:
         with waiting("looking it up in the history"):
             order = await error.resolve()
@@ -170,7 +195,8 @@ async def _look_up(kind: OrderType, amt: Decimal, error: OutcomeUnknown, *, json
         warn(_finding(kind, order))
     if json_:
         found = None if order is None else plain(order)
-        print_json({"type": str(kind), "amt": number(amt), "outcome": outcome, "order": found})
+        details = {"type": str(kind), "amt": number(amt), "outcome": outcome, "trace_id": trace_id, "order": found}
+        print_json(details)
     return code
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from okx_sol_async.cli import run
+from okx_sol_async.cli.commands import write
 from okx_sol_async.emulator import Emulator, faults
 from okx_sol_async.staking import reconciliation as outcomes
 from tests.support.terminals import set_of, terminal
@@ -71,11 +72,12 @@ def test_yes_skips_the_question(as_user: Emulator, capsys: pytest.CaptureFixture
     """With --yes the order is sent, once."""
     assert 0 == run([command, "0.010", yes, "--json"])
 
-    assert {"type": command, "amt": "0.010", "outcome": "accepted", "order": None} == json.loads(
-        capsys.readouterr().out
-    )
+    shown = json.loads(capsys.readouterr().out)
+    assert (command, "0.010", "accepted") == (shown["type"], shown["amt"], shown["outcome"])
+    assert as_user.calls[0].trace_id == shown["trace_id"]
+    assert (command, "0.01000000") == (shown["order"]["type"], shown["order"]["amt"])
     assert [(command, "0.010")] == [(order.type, f"{order.amt}") for order in as_user.user.orders]
-    assert 1 == as_user.tally().received
+    assert 1 == as_user.tally(endpoint=f"POST /api/v5/finance/staking-defi/sol/{command}").received
 
 
 @pytest.mark.parametrize("reply", ["y\n", "Y\n", "yes\n", " YES \n"])
@@ -83,8 +85,25 @@ def test_yes_sends_once(as_user: Emulator, person: Runs, capsys: pytest.CaptureF
     """What was agreed to is sent, once."""
     assert 0 == person("purchase", "1.5", typing=reply)[0]
 
-    assert "accepted: purchase of 1.5 SOL\n" == capsys.readouterr().out
+    accepted, order, trace = capsys.readouterr().out.splitlines()
+    assert "accepted: purchase of 1.5 SOL" == accepted
+    assert order.startswith("order     success, 20")
+    assert f"trace     {as_user.calls[1].trace_id}" == trace
     assert ["1.5"] == [f"{order.amt}" for order in as_user.user.orders]
+
+
+@pytest.mark.parametrize("fault", [faults.Refusal("50030"), faults.Body('{"code":"0","msg":"","data":[]}')])
+def test_an_order_that_is_not_shown_was_accepted_all_the_same(
+    as_user: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fault: faults.Fault
+) -> None:
+    """Whatever becomes of looking it up."""
+    monkeypatch.setattr(write, "ORDER_WAIT", 0.2)
+    as_user.fail_next(fault, endpoint=HISTORY, times=None)
+
+    assert 0 == run(["purchase", "1.5", "--yes"])
+
+    accepted, order, _ = capsys.readouterr().out.splitlines()
+    assert ["accepted: purchase of 1.5 SOL", "order     not in the history yet"] == [accepted, order]
 
 
 @pytest.mark.parametrize("reply", ["\n", "n\n", "no\n", "yo\n", "1.5\n", "\x04"])
