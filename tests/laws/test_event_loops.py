@@ -30,17 +30,11 @@ from okx_sol_async import (
     TokenBucket,
 )
 from okx_sol_async.emulator import Emulator
-<<<<<<< HEAD
 from okx_sol_async.emulator.faults import NoResponse
-from okx_sol_async.ratelimit.bucket import CLOCK_DRIFT, COARSE_CLOCK, PROCESS
-from okx_sol_async.ratelimit.local import SWEEP_EVERY, SWEEP_ROUND
-=======
-from okx_sol_async.emulator.faults import Silence
 from okx_sol_async.ratelimit.loops import COARSE_CLOCK, PROCESS
 from okx_sol_async.ratelimit.merging import evict
 from okx_sol_async.ratelimit.registry import SWEEP_EVERY, SWEEP_ROUND
 from okx_sol_async.ratelimit.state import CLOCK_DRIFT
->>>>>>> 3fdfac2 (A bucket is a handle on a state of slots, queue and pace; shared slots come from a source)
 from tests.support.virtual_time import VirtualLoop, run
 
 R = TypeVar("R")

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from okx_sol_async.emulator.gateway.requests import ReceivedRequest
     from okx_sol_async.emulator.gateway.responses import ExchangeResponse
     from okx_sol_async.emulator.network.server import CallFlow
-    from okx_sol_async.ratelimit.bucket import TokenBucket
+    from okx_sol_async.ratelimit.state import BucketState
 
 #: The world begins at midnight UTC of 1 January 2026.
 EPOCH: Final = 1_767_225_600.0
