@@ -1,7 +1,8 @@
 """The asyncio SDK for OKX's SOL staking API."""
 
+from okx_sol_async.checkup import Checkup, Finding, Level
 from okx_sol_async.config import Region
-from okx_sol_async.endpoint import ACCOUNT_CONFIG, Endpoint
+from okx_sol_async.endpoint import ACCOUNT_CONFIG, ASSET_BALANCES, SYSTEM_STATUS, Endpoint
 from okx_sol_async.errors import (
     APIError,
     AuthenticationError,
@@ -19,7 +20,17 @@ from okx_sol_async.errors import (
     TransportError,
     Unavailable,
 )
-from okx_sol_async.models import AccountConfig, Apy, Balance, Order, OrderStatus, OrderType, ProductInfo
+from okx_sol_async.models import (
+    AccountConfig,
+    Apy,
+    Balance,
+    FundingBalance,
+    Order,
+    OrderStatus,
+    OrderType,
+    ProductInfo,
+    SystemStatus,
+)
 from okx_sol_async.ratelimit.bucket import TokenBucket
 from okx_sol_async.ratelimit.limit import Bucket, BucketKey, Lease, Limiter, RateLimit, Scope
 from okx_sol_async.ratelimit.local import LocalLimiter
@@ -46,11 +57,13 @@ from okx_sol_async.writes import Write, WriteLog, WriteOutcome
 __all__ = [
     "ACCOUNT_CONFIG",
     "APY_HISTORY",
+    "ASSET_BALANCES",
     "BALANCE",
     "PRODUCT_INFO",
     "PURCHASE",
     "PURCHASE_REDEEM_HISTORY",
     "REDEEM",
+    "SYSTEM_STATUS",
     "APIError",
     "AccountConfig",
     "Apy",
@@ -59,13 +72,17 @@ __all__ = [
     "Bucket",
     "BucketKey",
     "CallReport",
+    "Checkup",
     "ClockSkew",
     "ConfigurationError",
     "Counters",
     "Credentials",
     "DecodeError",
     "Endpoint",
+    "Finding",
+    "FundingBalance",
     "Lease",
+    "Level",
     "Limiter",
     "LocalLimiter",
     "MemoryWriteLog",
@@ -89,6 +106,7 @@ __all__ = [
     "SessionClosed",
     "Signer",
     "SolStaking",
+    "SystemStatus",
     "Timeout",
     "TokenBucket",
     "TransportError",

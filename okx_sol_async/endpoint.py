@@ -1,4 +1,4 @@
-"""What an endpoint is, and the two that every session needs: whose key it is, and OKX's time."""
+"""What an endpoint is, and those about the account and OKX itself that a session uses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import attrs
 
 from okx_sol_async.codec.structure import read_rows
 from okx_sol_async.errors import DecodeError
-from okx_sol_async.models import AccountConfig, SystemTime
+from okx_sol_async.models import AccountConfig, FundingBalance, SystemStatus, SystemTime
 from okx_sol_async.ratelimit.limit import RateLimit, Scope
 
 R = TypeVar("R")
@@ -62,6 +62,14 @@ def _read_system_time(data: object) -> SystemTime:
     return rows[0]
 
 
+def _read_funding_balances(data: object) -> tuple[FundingBalance, ...]:
+    return read_rows(data, FundingBalance)
+
+
+def _read_system_status(data: object) -> tuple[SystemStatus, ...]:
+    return read_rows(data, SystemStatus)
+
+
 #: Whose key it is: a read, 5 times in two seconds per user.
 #: `OKX: Get account configuration
 #: <https://www.okx.com/docs-v5/en/#trading-account-rest-api-get-account-configuration>`_
@@ -79,5 +87,24 @@ SYSTEM_TIME: Final[Endpoint[SystemTime]] = Endpoint(
     path="/api/v5/public/time",
     limit=RateLimit(10, 2.0, Scope.IP),
     decode=_read_system_time,
+    signed=False,
+)
+
+#: What the funding account holds: a read, 6 times a second per user. Its parameter is ``ccy``, such as ``"SOL,OKSOL"``.
+#: `OKX: Get balance <https://www.okx.com/docs-v5/en/#funding-account-rest-api-get-balance>`_
+ASSET_BALANCES: Final[Endpoint[tuple[FundingBalance, ...]]] = Endpoint(
+    method="GET",
+    path="/api/v5/asset/balances",
+    limit=RateLimit(6, 1.0, Scope.USER),
+    decode=_read_funding_balances,
+)
+
+#: OKX's maintenance, planned and under way: public, once in five seconds per IP address.
+#: `OKX: Status <https://www.okx.com/docs-v5/en/#status-get-status>`_
+SYSTEM_STATUS: Final[Endpoint[tuple[SystemStatus, ...]]] = Endpoint(
+    method="GET",
+    path="/api/v5/system/status",
+    limit=RateLimit(1, 5.0, Scope.IP),
+    decode=_read_system_status,
     signed=False,
 )

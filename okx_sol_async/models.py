@@ -63,6 +63,46 @@ class AccountConfig:
     uid: str
     #: The User ID of the main account; the same as ``uid`` for the main account itself.
     main_uid: str
+    #: What the key may do: ``"read_only"``, ``"trade"``, ``"withdraw"``. Empty where OKX leaves it out.
+    perm: tuple[str, ...] = ()
+    #: The IP addresses that the key is bound to; empty for a key that works from any.
+    ip: tuple[str, ...] = ()
+    #: The kind of account, as OKX writes it: ``"0"`` is a main account. `None` where OKX leaves it out.
+    type: str | None = None
+
+
+@attrs.frozen
+class FundingBalance:
+    """What the funding account holds of one currency. Only this can be purchased or redeemed.
+
+    `OKX: Get balance <https://www.okx.com/docs-v5/en/#funding-account-rest-api-get-balance>`_
+    """
+
+    #: The currency, such as ``"SOL"``.
+    ccy: str
+    #: All of it.
+    bal: Decimal
+    #: What is held back, for example by a withdrawal.
+    frozen_bal: Decimal
+    #: What can be used.
+    avail_bal: Decimal
+
+
+@attrs.frozen
+class SystemStatus:
+    """A maintenance of OKX's that is planned or under way.
+
+    `OKX: Status <https://www.okx.com/docs-v5/en/#status-get-status>`_
+    """
+
+    #: What OKX calls it.
+    title: str
+    #: ``"scheduled"``, ``"ongoing"``, ``"pre_open"``, ``"completed"`` or ``"canceled"``.
+    state: str
+    #: When it begins, in UTC; `None` where OKX does not say.
+    begin: datetime | None = None
+    #: When it is likely to end, in UTC; `None` where OKX does not say.
+    end: datetime | None = None
 
 
 @attrs.frozen

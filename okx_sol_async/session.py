@@ -14,6 +14,7 @@ import attrs
 from yarl import URL
 
 from okx_sol_async._checks import seconds, whole_number
+from okx_sol_async.checkup import Checkup, check
 from okx_sol_async.config import Region, checked_origin, demo_from_env, region_from_env
 from okx_sol_async.endpoint import ACCOUNT_CONFIG, SYSTEM_TIME
 from okx_sol_async.errors import ConfigurationError, SessionClosed
@@ -400,6 +401,27 @@ class Session:
         if merge is not None:
             merge(credentials.owner, known.owner)
         return known
+
+    async def check(self, credentials: Credentials | None = None) -> Checkup:
+        """Look at everything that can be wrong between this machine, OKX and a key, in a handful of reads.
+
+        It looks at the connection, the clock, maintenance, and, with a key, at its region (where OKX does not know the
+        key, its other hosts are asked), demo or live mode, permissions, IP binding, the rate limit, and what the funding
+        account can purchase with and redeem. What it finds is in the `Checkup`; a failed call raises nothing.
+
+        Args:
+            credentials: the key; `None` looks only at what needs none.
+
+        Raises:
+            ConfigurationError: the session belongs to another event loop.
+            SessionClosed: the session is closed.
+
+        """
+        # A closed or foreign session is no finding.
+        self.new_call(SYSTEM_TIME, None, None)
+        return await check(
+            self, credentials, lambda region: Session(region=region, demo=self.demo, limiter=self._state.limiter)
+        )
 
 
 def _checked_max_wait(max_wait: float | None) -> float | None:

@@ -86,6 +86,11 @@ _COMMANDS: Final = {
         "Turn OKSOL from the funding account back into SOL, which takes days. It shows what will happen, and asks.",
         ("okx-sol redeem 1.5", "okx-sol redeem 1.5 --yes --json"),
     ),
+    "doctor": _Command(
+        "doctor",
+        "Check the connection, the clock, the key and what it may do, and show what to do. It only reads.",
+        ("okx-sol doctor", "okx-sol doctor --region eea", "okx-sol doctor --json"),
+    ),
     "emulator": _Command(
         "emulator",
         "Serve a local exchange until Ctrl-C, and print the variables that point a bot to it.",

@@ -18,7 +18,18 @@ from cattrs.gen import make_dict_structure_fn, override
 
 from okx_sol_async.codec.envelope import shown, wrong_type
 from okx_sol_async.errors import DecodeError
-from okx_sol_async.models import AccountConfig, Apy, Balance, Order, OrderStatus, OrderType, ProductInfo, SystemTime
+from okx_sol_async.models import (
+    AccountConfig,
+    Apy,
+    Balance,
+    FundingBalance,
+    Order,
+    OrderStatus,
+    OrderType,
+    ProductInfo,
+    SystemStatus,
+    SystemTime,
+)
 
 M = TypeVar("M")
 
@@ -98,6 +109,11 @@ def _read_str(value: object, _: object) -> str:
     return value
 
 
+def _read_list(value: object, kind: object) -> tuple[str, ...]:
+    """Return the words of a list with commas; ``""`` is an empty one."""
+    return tuple(word for word in _read_str(value, kind).split(",") if word)
+
+
 def _read_decimal(value: object, _: object) -> Decimal:
     if not isinstance(value, str) or _DECIMAL.fullmatch(value) is None:
         message = f"must be a string with a decimal number such as '0.5', not {shown(value)}"
@@ -159,7 +175,9 @@ def _row_readers(*, detailed_validation: bool) -> dict[type, Callable[[object, o
     converter.register_structure_hook(Decimal, _read_decimal)
     converter.register_structure_hook(datetime, _read_time)
     return {
-        AccountConfig: _row_reader(converter, AccountConfig),
+        AccountConfig: _row_reader(
+            converter, AccountConfig, perm=_read_list, ip=_read_list, type=_unless_blank(_read_str)
+        ),
         Apy: _row_reader(converter, Apy),
         Balance: _row_reader(
             converter,
@@ -167,6 +185,7 @@ def _row_readers(*, detailed_validation: bool) -> dict[type, Callable[[object, o
             latest_interest_accrual=_read_decimal_or_blank,
             total_interest_accrual=_read_decimal_or_blank,
         ),
+        FundingBalance: _row_reader(converter, FundingBalance, frozen_bal=_read_decimal_or_blank),
         Order: _row_reader(
             converter,
             Order,
@@ -178,6 +197,9 @@ def _row_readers(*, detailed_validation: bool) -> dict[type, Callable[[object, o
             ord_id=_unless_blank(_read_str),
         ),
         ProductInfo: _row_reader(converter, ProductInfo, rate=_read_percentage, redempt_days=_read_whole_number),
+        SystemStatus: _row_reader(
+            converter, SystemStatus, begin=_unless_blank(_read_time), end=_unless_blank(_read_time)
+        ),
         SystemTime: _row_reader(converter, SystemTime),
     }
 
