@@ -1,0 +1,114 @@
+"""What a session logs, counts and reports."""
+
+import asyncio
+import logging
+from decimal import Decimal
+
+import pytest
+
+from okx_sol_async import (
+    BALANCE,
+    AuthenticationError,
+    Balance,
+    CallReport,
+    Counters,
+    LocalLimiter,
+    Session,
+)
+from okx_sol_async.emulator import Emulator
+from tests.support.foreign import Foreign
+from tests.support.limiters import InstantLimiter
+from tests.support.scripted import CREDENTIALS
+from tests.support.serving import serving
+
+pytestmark = pytest.mark.virtual_clock
+
+EXPECTED = Balance("OKSOL", Decimal("0.01100012"), Decimal("0.00000012"), Decimal("0.00000012"))
+
+
+async def test_nothing_is_logged_when_all_is_well(
+    exchange: Emulator, session: Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The library is silent by default."""
+    with caplog.at_level(logging.INFO, logger="okx_sol_async"):
+        await session.call(BALANCE, exchange.credentials)
+
+    assert [] == [record for record in caplog.records if record.name.startswith("okx_sol_async")]
+
+
+async def test_at_debug_each_call_is_one_structured_line(
+    exchange: Emulator, session: Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What became of it, and its seconds in the queue and on the wire."""
+    with caplog.at_level(logging.DEBUG, logger="okx_sol_async"):
+        await session.call(BALANCE, exchange.credentials)
+        with pytest.raises(AuthenticationError):
+            await session.call(BALANCE, CREDENTIALS)
+
+    told = [vars(record) for record in caplog.records if record.name == "okx_sol_async"]
+    assert ["answered", "AuthenticationError"] == [record["outcome"] for record in told]
+    assert {(str(BALANCE), 1, 0)} == {(record["endpoint"], record["sends"], record["refusals"]) for record in told}
+
+
+async def test_a_refusal_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """Somebody should find out what else spends the limit. It is said once for each call."""
+    foreign = Foreign(refusals=3)
+    async with serving(foreign.handle) as url, Session(base_url=url, limiter=InstantLimiter()) as session:
+        await session.call(BALANCE, CREDENTIALS)
+
+    told = [record for record in caplog.records if record.name == "okx_sol_async"]
+    [record] = [record for record in told if record.levelno > logging.INFO]
+    assert "WARNING" == record.levelname
+    assert "other calls spend the same limit" in record.getMessage()
+
+
+async def test_a_session_counts_what_it_sees() -> None:
+    """Calls, waits, refusals and resends."""
+    foreign = Foreign(refusals=1)
+    async with serving(foreign.handle) as url, Session(base_url=url, limiter=LocalLimiter()) as session:
+        assert Counters() == session.counters
+
+        await asyncio.gather(*(session.call(BALANCE, CREDENTIALS) for _ in range(3)))
+        counted = session.counters
+
+    assert (3, 1, 1) == (counted.calls, counted.refusals, counted.resends)
+    assert counted.waits >= 1
+    counted.calls = 0
+    assert 3 == session.counters.calls
+
+
+async def test_an_onlooker_is_told_of_each_call(exchange: Emulator) -> None:
+    """Whatever became of it."""
+    reports: list[CallReport] = []
+    async with Session(base_url=exchange.url, observe=reports.append) as session:
+        await session.call(BALANCE, exchange.credentials)
+        with pytest.raises(AuthenticationError) as caught:
+            await session.call(BALANCE, CREDENTIALS)
+        task = asyncio.create_task(session.call(BALANCE, exchange.credentials))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+
+    answered, refused, cancelled = reports
+    assert (str(BALANCE), 1, 0, None, False) == (
+        answered.endpoint,
+        answered.sends,
+        answered.refusals,
+        answered.error,
+        answered.cancelled,
+    )
+    assert answered.took > 0
+    assert caught.value is refused.error
+    assert (None, True) == (cancelled.error, cancelled.cancelled)
+
+
+async def test_an_onlooker_that_fails_does_no_harm(exchange: Emulator, caplog: pytest.LogCaptureFixture) -> None:
+    """Its error is logged, and the caller has its balance."""
+
+    def fail(report: CallReport) -> None:
+        raise ZeroDivisionError
+
+    async with Session(base_url=exchange.url, observe=fail) as session:
+        assert EXPECTED == await session.call(BALANCE, exchange.credentials)
+
+    assert "observe raised an error" in caplog.text
