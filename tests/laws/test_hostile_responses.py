@@ -1,188 +1,34 @@
-"""Whatever a server answers, a call ends with a result or an `OKXError`, and needs little memory for it."""
+"""Whatever a server sends, a call ends with a result or an `OKXError`, and needs little memory for it."""
 
 import asyncio
 import contextlib
 import gzip
-import json
 import tracemalloc
 import zlib
 from collections.abc import Awaitable, Callable, Iterator
 from decimal import Decimal
 
-import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from okx_sol_async import (
-    ACCOUNT_CONFIG,
-    BALANCE,
-    Credentials,
     DecodeError,
-    Endpoint,
     LocalLimiter,
     OKXError,
-    RateLimit,
-    Scope,
     Session,
     Timeout,
     TransportError,
 )
-from okx_sol_async.codec.envelope import MAX_BODY
-from okx_sol_async.endpoint import SYSTEM_TIME
-from tests.support.responses import result_of
+from tests.support.garbage import MEBIBYTE, bodies, mutated
+from tests.support.scripted import CREDENTIALS, GOOD, READ
 from tests.support.serving import http_answer, request_of, serving_raw
 from tests.support.virtual_time import VirtualSocketLoop
 
 pytestmark = pytest.mark.virtual_clock
 
-CREDENTIALS = Credentials("8f1c2d3e-0000-4a5b-9c6d-7e8f90a1b2c3", "22582BD0CFF14C41EDBF1AB98506286D", "Test-Pass#1")
-ROW = {"ccy": "OKSOL", "amt": "1", "latestInterestAccrual": "0", "totalInterestAccrual": "0"}
-ANSWER = {"code": "0", "msg": "", "data": [ROW]}
-GOOD = json.dumps(ANSWER).encode()
-FAST = RateLimit(1000, 0.001, Scope.USER)
-READ = attrs.evolve(BALANCE, limit=FAST)
-MEBIBYTE = 1024 * 1024
 #: What one answer may cost in memory. The oldest aiohttp that is allowed decompresses 32 MiB before it stops, twice.
 MEMORY = 80 * MEBIBYTE
-
-
-def decode(body: bytes, endpoint: Endpoint[object] = BALANCE, status: int = 200) -> object:
-    return result_of(endpoint, status, body)
-
-
-def outcome_of(body: bytes, endpoint: Endpoint[object] = BALANCE, status: int = 200) -> object:
-    """Return the result, or the error of ours, which is short and can be printed."""
-    try:
-        return decode(body, endpoint, status)
-    except OKXError as error:
-        told = error
-    assert str(told).isprintable()
-    assert len(str(told)) < 400
-    return told
-
-
-# The content.
-
-
-STRANGE: list[object] = [None, True, False, 0, -1, 1.5, 10**30, "", "x", "\ud800", "\0", [], [[]], {}, {"amt": "1"}]
-
-
-def replaced(value: object, path: tuple[object, ...], by: object) -> object:
-    if not path:
-        return by
-    if isinstance(value, dict):
-        return {key: replaced(item, path[1:], by) if key == path[0] else item for key, item in value.items()}
-    assert isinstance(value, list)
-    return [replaced(item, path[1:], by) if number == path[0] else item for number, item in enumerate(value)]
-
-
-ROWS = {
-    BALANCE: ROW,
-    ACCOUNT_CONFIG: {"uid": "44705892343619584", "mainUid": "44705892343619584"},
-    SYSTEM_TIME: {"ts": "1597026383085"},
-}
-PLACES = [
-    (endpoint, path)
-    for endpoint, row in ROWS.items()
-    for path in [(), ("code",), ("msg",), ("data",), ("data", 0), *(("data", 0, field) for field in row)]
-]
-
-
-@pytest.mark.parametrize(
-    ("endpoint", "path"),
-    PLACES,
-    ids=lambda value: str(value) if isinstance(value, Endpoint) else ".".join(map(str, value)),
-)
-def test_a_wrong_type_at_any_place_is_told_or_harmless(endpoint: Endpoint[object], path: tuple[object, ...]) -> None:
-    """It ends in an `OKXError` that names the place, or what was there did not matter."""
-    answer = {"code": "0", "msg": "", "data": [ROWS[endpoint]]}
-    good = decode(json.dumps(answer).encode(), endpoint)
-    for value in STRANGE:
-        body = json.dumps(replaced(answer, path, value)).encode()
-        found = outcome_of(body, endpoint)
-        if isinstance(found, DecodeError):
-            place = "$" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
-            assert found.message.startswith(place)
-        else:
-            assert isinstance(found, OKXError) or type(found) is type(good)
-
-
-@pytest.mark.parametrize("msg", ["a: b", '"x":1', "::::", "日本語：", '{"amt":"1"}'])
-def test_colons_in_strings_do_no_harm(msg: str) -> None:
-    """They are not counted as keys."""
-    assert decode(GOOD) == decode(json.dumps({**ANSWER, "msg": msg, "more": {"a": {"b": [1, {"c": 2}]}}}).encode())
-
-
-HEAVY = {
-    "nested": b"[" * MEBIBYTE,
-    "nested within limits": b'{"code":"0","data":' + b"[" * 900 + b"]" * 900 + b"}",
-    "nested objects": b'{"code":"0","data":' + b'{"a":' * 200_000,
-    "empty lists": b'{"code":"0","data":[' + b"[]," * 60_000 + b"[]]}",
-    "empty rows": b'{"code":"0","data":[' + b"{}," * 60_000 + b"{}]}",
-    "one key many times": b'{"code":"0",' + b'"a":1,' * 30_000 + b'"data":[]}',
-    "many keys and one twice": b'{"code":"0",' + b"".join(b'"%d":1,' % n for n in range(20_000)) + b'"0":1,"data":[]}',
-    "digits": b'{"code":"0","data":[],"x":' + b"1" * 1_000_000 + b"}",
-    "digits after the point": b'{"code":"0","data":[],"x":0.' + b"1" * 1_000_000 + b"}",
-    "numbers of many digits": b'{"code":"0","data":[],"x":[' + (b"1" * 3900 + b",") * 260 + b"1]}",
-    "amount of many digits": GOOD.replace(b'"1"', b'"' + b"1" * 10_000 + b'"'),
-    "exponent": GOOD.replace(b'"1"', b"1e999999999"),
-    "code of many digits": b'{"code":' + b"1" * 3999 + b"}",
-    "surrogates": GOOD.replace(b"OKSOL", b"\\ud800" * 100_000),
-    "NUL": GOOD.replace(b"OKSOL", b"\0"),
-    "escaped NUL": GOOD.replace(b"OKSOL", b"\\u0000"),
-    "BOM": b"\xef\xbb\xbf" + GOOD,
-    "UTF-16": GOOD.decode().encode("utf-16"),
-    "UTF-32": GOOD.decode().encode("utf-32"),
-    "Latin-1": GOOD.replace(b"OKSOL", b"\xe4"),
-    "too long": b" " * (MAX_BODY + 1),
-    "long message": json.dumps({"code": "51000", "msg": "\u202e\x1b" * 100_000}).encode(),
-}
-
-
-@pytest.mark.parametrize("name", HEAVY)
-def test_heavy_content_needs_little_memory(name: str) -> None:
-    """No more than thirty times the longest answer, and it is told in a few words."""
-    tracemalloc.start()
-    try:
-        outcome_of(HEAVY[name])
-    finally:
-        _, peak = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-
-    assert peak < 30 * MAX_BODY
-
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(STRANGE),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text() | st.sampled_from([*ROW, *ANSWER]), inner),
-    max_leaves=12,
-)
-
-
-@st.composite
-def mutated(draw: st.DrawFn, good: bytes = GOOD) -> bytes:
-    """Return a good answer in which pieces were cut out, doubled, or put in."""
-    body = good
-    for _ in range(draw(st.integers(1, 3))):
-        start, end = sorted(draw(st.tuples(st.integers(0, len(body)), st.integers(0, len(body)))))
-        piece = draw(st.sampled_from([b"", body[start:end] * 2, b'"', b":", b"\\", b"\0", b"0", b"{", b"]", b"\xff"]))
-        body = body[:start] + piece + body[end:] if draw(st.booleans()) else body[:start] + piece + body[start:]
-    return body
-
-
-bodies = st.binary(max_size=200) | json_values.map(lambda value: json.dumps(value).encode()) | mutated()
-
-
-@given(bodies, st.sampled_from([BALANCE, ACCOUNT_CONFIG, SYSTEM_TIME]), st.integers(100, 599))
-def test_any_content_is_a_result_or_an_error_of_ours(body: bytes, endpoint: Endpoint[object], status: int) -> None:
-    """Never anything else."""
-    found = outcome_of(body, endpoint, status)
-
-    assert isinstance(found, OKXError) or type(found).__module__ == "okx_sol_async.models"
-
-
-# The wire.
 
 
 def fixed(data: bytes) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
@@ -418,6 +264,8 @@ tokens = st.sampled_from(
         GOOD,
     ]
 )
+
+
 wires = (
     st.binary(max_size=100)
     | st.lists(tokens | st.binary(max_size=8), max_size=12).map(b"".join)

@@ -1,0 +1,42 @@
+"""A connection is free again, whatever becomes of its response."""
+
+import asyncio
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from okx_sol_async import BALANCE, LocalLimiter, OKXError, Session
+from tests.support.secrets_shown import CREDENTIALS
+from tests.support.serving import serving
+
+pytestmark = pytest.mark.virtual_clock
+
+
+@pytest.mark.parametrize("raising", [None, OKXError("theirs")])
+async def test_an_answer_that_a_middleware_keeps_frees_its_connection(raising: OKXError | None) -> None:
+    """One that ends before it hands the answer on leaves no connection open."""
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": "1000000"})
+        await response.prepare(request)
+        await response.write(b" " * 1000)
+        await asyncio.sleep(5)
+        return response
+
+    async def keep(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        response = await handler(request)
+        if raising is not None:
+            raise raising
+        await asyncio.sleep(5)
+        return response
+
+    async with (
+        serving(endless) as url,
+        Session(base_url=url, limiter=LocalLimiter(), middlewares=[keep], timeout=0.2, attempts=1) as session,
+    ):
+        with pytest.raises(OKXError):
+            await session.call(BALANCE, CREDENTIALS)
+        assert session._connections._reads is not None
+        assert session._connections._reads.connector is not None
+        assert not session._connections._reads.connector._acquired
