@@ -50,7 +50,9 @@ from okx_sol_async.staking.endpoints import (
 )
 from okx_sol_async.staking.receipts import Receipt
 from okx_sol_async.staking.write_log import MemoryWriteLog, SQLiteWriteLog
-from okx_sol_async.transport.metrics import CallReport, Counters
+from okx_sol_async.transport.events import CallInfo, CallReport, Observer, ResendReason, ResponseEvent, SendEvent
+from okx_sol_async.transport.metrics import Counters
+from okx_sol_async.transport.response import Response
 from okx_sol_async.version import __version__
 from okx_sol_async.writes import Write, WriteLog, WriteOutcome
 
@@ -71,6 +73,7 @@ __all__ = [
     "Balance",
     "Bucket",
     "BucketKey",
+    "CallInfo",
     "CallReport",
     "Checkup",
     "ClockSkew",
@@ -87,6 +90,7 @@ __all__ = [
     "LocalLimiter",
     "MemoryWriteLog",
     "OKXError",
+    "Observer",
     "Order",
     "OrderStatus",
     "OrderType",
@@ -100,8 +104,12 @@ __all__ = [
     "Receipt",
     "Region",
     "Rejected",
+    "ResendReason",
+    "Response",
+    "ResponseEvent",
     "SQLiteWriteLog",
     "Scope",
+    "SendEvent",
     "Session",
     "SessionClosed",
     "Signer",

@@ -24,7 +24,7 @@ from okx_sol_async.signing.owners import PROCESS_OWNERS
 from okx_sol_async.transport.call import Call, ask_time
 from okx_sol_async.transport.failures import http_is_closed
 from okx_sol_async.transport.http import USER_AGENT, Connections, another_loop, remove_foreign_headers
-from okx_sol_async.transport.metrics import CallReport, Counters, Observers
+from okx_sol_async.transport.metrics import Counters, Observe, observers_of
 from okx_sol_async.transport.state import CallOptions, SessionState
 from okx_sol_async.writes import WriteLog
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from okx_sol_async.endpoint import Endpoint
     from okx_sol_async.ratelimit.limit import Bucket, Limiter
     from okx_sol_async.transport.clock_sync import TimeSample
+    from okx_sol_async.transport.response import Response
 
 R = TypeVar("R")
 
@@ -60,7 +61,7 @@ class SessionSettings(TypedDict, total=False):
     timeout: float
     max_wait: float | None
     attempts: int
-    observe: Callable[[CallReport], None] | None
+    observe: Observe
     write_log: WriteLog | None
 
 
@@ -86,9 +87,9 @@ class Session:
         attempts: how many times a read is tried in all when the network or OKX fails for a moment, with growing waits
             between. Calls that OKX has refused for their rate or their timestamp (50011, 50102) are resent without
             counting. A write is tried once.
-        observe: is called with a `CallReport` when a call has ended, for metrics; also for calls that ask OKX for its
-            time to correct the clock. It should return at once, and what it raises is logged. `None`: no reports are
-            built.
+        observe: an `Observer`, which receives the events of each call; or a callable, which is called with a
+            `CallReport` when a call has ended; or several of them. Calls that ask OKX for its time to correct the clock
+            are reported too. They should return at once, and what they raise is logged. `None`: no event is built.
         write_log: keeps purchases and redemptions from before they are sent until it is known what became of them; a
             `SQLiteWriteLog` outlives the process. `None`: the `MemoryWriteLog` of this process.
 
@@ -109,7 +110,7 @@ class Session:
         timeout: float = 10.0,
         max_wait: float | None = None,
         attempts: int = 3,
-        observe: Callable[[CallReport], None] | None = None,
+        observe: Observe = None,
         write_log: WriteLog | None = None,
     ) -> None:
         if type(region) is not Region:
@@ -119,16 +120,13 @@ class Session:
         _check_method("limiter", limiter, "bucket")
         for method in ("put", "remove", "read", "merge"):
             _check_method("write_log", write_log, method)
-        if observe is not None and not callable(observe):
-            message = f"observe must be callable, and {type(observe).__name__} is not"
-            raise ConfigurationError(message, argument="observe")
         self._state = SessionState(
             origin=URL(region.value) if base_url is None else checked_origin(base_url),
             demo=bool(demo),
             middlewares=(*([remove_foreign_headers] if http else []), *_checked_middlewares(middlewares)),
             limiter=PROCESS_LIMITER if limiter is None else limiter,
             request_options=NO_OPTIONS if http is None else BORROWED_OPTIONS,
-            observers=Observers(observe),
+            observers=observers_of(observe),
         )
         self._options = CallOptions(
             timeouts=self._state.timeouts.of(seconds("timeout", timeout, positive=True)),
@@ -276,6 +274,26 @@ class Session:
 
         """
         return await self.new_call(endpoint, credentials, parameters).run()
+
+    async def request(
+        self,
+        endpoint: Endpoint[R],
+        credentials: Credentials | None = None,
+        parameters: Mapping[str, str] | None = None,
+    ) -> Response[R]:
+        """Call an endpoint as `call` does, and return its result with what is known of the response.
+
+        Args:
+            endpoint: as for `call`.
+            credentials: as for `call`.
+            parameters: as for `call`.
+
+        Raises:
+            OKXError: as `call` does.
+
+        """
+        call = self.new_call(endpoint, credentials, parameters)
+        return call.response_with(await call.run())
 
     def new_call(
         self,

@@ -18,7 +18,7 @@ from okx_sol_async.errors import ConfigurationError
 from okx_sol_async.session import Session
 from okx_sol_async.signing.credentials import Credentials
 from okx_sol_async.staking.client import SolStaking
-from okx_sol_async.transport.metrics import CallReport
+from okx_sol_async.transport.events import CallReport
 
 if TYPE_CHECKING:
     from okx_sol_async.emulator import Emulator

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from okx_sol_async.transport.failures import FailureContext
     from okx_sol_async.transport.interruption import Interruption
     from okx_sol_async.transport.metrics import CallRecord
+    from okx_sol_async.transport.observed import CallEvents
     from okx_sol_async.transport.state import CallOptions, SessionState
 
 
@@ -44,6 +45,8 @@ class Sender(Protocol):
     #: Whether it is known when the first byte leaves. Otherwise what was handed to aiohttp may have left.
     reports_departure: bool
     interruption: Interruption
+    #: What reports the events of the call; `None` without observers.
+    events: CallEvents | None
     loop: asyncio.AbstractEventLoop
 
     def context(self) -> FailureContext:
@@ -67,6 +70,7 @@ class Attempt:
         "signed_at",
         "steady_came",
         "steady_sent",
+        "took",
     )
 
     def __init__(self, call: Sender, request: ClientRequest, previous: Attempt | None) -> None:
@@ -88,6 +92,8 @@ class Attempt:
         #: When it was sent, and when its response came, by the steady clock.
         self.steady_sent = 0.0
         self.steady_came = 0.0
+        #: Seconds on the network.
+        self.took = 0.0
 
     async def send(self, handler: ClientHandlerType) -> ClientResponse:
         """Send the request through ``handler``, the rest of aiohttp's chain, and return the head of its response.
@@ -139,6 +145,8 @@ class Attempt:
         clock = call.state.clock.server_clock
         self.steady_sent = clock.steady()
         self.signed_at = clock.now()
+        if call.events is not None:
+            call.events.sent(call.record)
 
     def _fail(self, lease: Lease, error: BaseException) -> None:
         call = self._call
@@ -155,7 +163,8 @@ class Attempt:
         if self._is_on_network:
             self._is_on_network = False
             call = self._call
-            call.record.took += call.loop.time() - self._since
+            self.took = call.loop.time() - self._since
+            call.record.took += self.took
             call.options.timeouts.end(self)
 
     def expire(self) -> None:

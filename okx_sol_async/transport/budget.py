@@ -32,6 +32,11 @@ class RetryBudget:
         self._empty = False
         self._kept = 0
 
+    @property
+    def left(self) -> float:
+        """How many retries there are, as they were counted last."""
+        return min(self._left, RESERVE)
+
     def earn(self) -> None:
         """Count a call that was made."""
         self._left += SHARE

@@ -7,7 +7,7 @@ again passes through all of them, so it has a lease of its own and a fresh signa
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
 from okx_sol_async.endpoint import SYSTEM_TIME
@@ -16,13 +16,15 @@ from okx_sol_async.signing.signer import SIGN, Signer
 from okx_sol_async.transport import failures
 from okx_sol_async.transport.attempt import Attempt
 from okx_sol_async.transport.clock_sync import TimeSample
+from okx_sol_async.transport.events import CallInfo, CallReport, ResendReason
 from okx_sol_async.transport.failures import FailureContext
 from okx_sol_async.transport.http import CLIENT_TIMEOUT, read_body, reports_departures
 from okx_sol_async.transport.interruption import Interruption
-from okx_sol_async.transport.metrics import CallRecord, CallReport
+from okx_sol_async.transport.metrics import CallRecord
+from okx_sol_async.transport.observed import CallEvents
 from okx_sol_async.transport.recovery import Recovery
 from okx_sol_async.transport.resend import Step
-from okx_sol_async.transport.response import is_certain, outcome_of, trace_id_of
+from okx_sol_async.transport.response import Response, is_certain, outcome_of, safe_headers, trace_id_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
+_REASONS: Final = {Step.RESEND_FIRST_IN_QUEUE: ResendReason.REFUSED, Step.SYNCHRONIZE_CLOCK: ResendReason.CLOCK}
 _JSON: Final = {"Content-Type": "application/json"}
 
 
@@ -56,12 +59,14 @@ class Call(Generic[R]):
         "bucket",
         "credentials",
         "endpoint",
+        "events",
         "http",
         "interruption",
         "loop",
         "options",
         "record",
         "reports_departure",
+        "response",
         "signer",
         "state",
     )
@@ -93,10 +98,13 @@ class Call(Generic[R]):
             self.signer = Signer(credentials, state.origin, demo=state.demo, now=state.clock.server_clock.now)
         #: The last send; `None` if nothing was sent, because a mock took the place of the network.
         self.attempt: Attempt | None = None
-        self.record = CallRecord()
+        #: The last response that was read; `None` without one.
+        self.response: ClientResponse | None = None
         self._recovery: Recovery | None = None
         self._stopped = False
         self.loop = asyncio.get_running_loop()
+        self.record = CallRecord(self.loop.time())
+        self.events: CallEvents | None = CallEvents(state.observers, self._info()) if state.observers.live else None
         self.interruption = Interruption(asyncio.current_task(self.loop))
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
@@ -113,6 +121,8 @@ class Call(Generic[R]):
         self.state.in_flight.begin(self)
         self.state.budget.earn()
         try:
+            if self.events is not None:
+                self.events.queued(None)
             outcome = await self._send()
             failure: BaseException | None = None
             while isinstance(outcome, BaseException):
@@ -143,6 +153,8 @@ class Call(Generic[R]):
                 return failure
         except asyncio.CancelledError as error:
             return self._failed(error)
+        if self.events is not None:
+            self.events.queued(_REASONS.get(step, ResendReason.FAILURE))
         return await self._send()
 
     async def _send(self) -> R | BaseException:
@@ -183,6 +195,11 @@ class Call(Generic[R]):
         previous = self.attempt
         if previous is not None:
             self.recovery.check_repetition(previous, request)
+            if self.events is not None:
+                previous.leave_network()
+                status = None if previous.response is None else previous.response.status
+                self.events.responded(previous.took, status=status, error=previous.error)
+                self.events.queued(ResendReason.HIDDEN)
         self.attempt = attempt = Attempt(self, request, previous)
         return attempt.send(handler)
 
@@ -195,10 +212,24 @@ class Call(Generic[R]):
         if isinstance(outcome, OKXError) and is_certain(outcome):
             for sent in self._attempts():
                 sent.may_have_left = False
+        self.response = response
+        if self.events is not None and attempt is not None:
+            error = outcome if isinstance(outcome, OKXError) else None
+            code, trace_id = self._code(error), trace_id_of(response.headers, self.context())
+            self.events.responded(attempt.took, status=response.status, code=code, trace_id=trace_id, error=error)
         return outcome
 
     def _failed(self, error: BaseException) -> BaseException:
-        """Return what an exception in place of a response means to the caller."""
+        """Return what an exception in place of a response means to the caller, and report it."""
+        failure = self._failure_of(error)
+        attempt = self.attempt
+        if self.events is not None and attempt is not None:
+            attempt.leave_network()
+            status = None if attempt.response is None else attempt.response.status
+            self.events.responded(attempt.took, status=status, error=failure)
+        return failure
+
+    def _failure_of(self, error: BaseException) -> BaseException:
         for attempt in self._attempts():
             if attempt.response is not None:
                 # A middleware failed before it returned the response, and its connection would never be free.
@@ -303,7 +334,49 @@ class Call(Generic[R]):
             refusals=record.refusals,
             error=error if isinstance(error, OKXError) else None,
             cancelled=isinstance(error, asyncio.CancelledError),
+            started_at=self._started_at(),
+            user=None if self.credentials is None else self.credentials.user_id,
+            status=self._status(error),
+            code=self._code(error),
+            trace_id=error.trace_id if isinstance(error, OKXError) else self._response_trace_id(),
+            clock_offset=self.state.clock.server_clock.offset,
+            retries_left=self.state.budget.left,
+            id=0 if self.events is None else self.events.info.id,
         )
+
+    def response_with(self, result: R) -> Response[R]:
+        """Return ``result`` with what is known of the response and of the call."""
+        response, context = self.response, self.context()
+        return Response(
+            result=result,
+            status=200 if response is None else response.status,
+            headers=safe_headers({} if response is None else response.headers, context),
+            trace_id=self._response_trace_id(),
+            sent_at=self._started_at() if self.attempt is None else datetime.fromtimestamp(self.attempt.signed_at, UTC),
+            attempts=self.record.sends,
+            waited=self.record.waited,
+            took=self.record.took,
+        )
+
+    def _info(self) -> CallInfo:
+        user = None if self.credentials is None else self.credentials.user_id
+        return CallInfo(self.endpoint.method, self.endpoint.path, str(self.state.origin).rstrip("/"), user)
+
+    def _started_at(self) -> datetime:
+        if self.events is not None:
+            return self.events.info.started_at
+        return datetime.now(UTC) - timedelta(seconds=self.loop.time() - self.record.began)
+
+    def _status(self, error: BaseException | None) -> int | None:
+        if isinstance(error, OKXError):
+            return error.status
+        return None if self.response is None or error is not None else self.response.status
+
+    def _code(self, error: BaseException | None) -> str | None:
+        return "0" if error is None else error.code if isinstance(error, OKXError) else None
+
+    def _response_trace_id(self) -> str | None:
+        return None if self.response is None else trace_id_of(self.response.headers, self.context())
 
 
 async def ask_time(call: Call[SystemTime]) -> TimeSample:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import Final, Protocol
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 import attrs
 
-from okx_sol_async.errors import OKXError
+from okx_sol_async.errors import ConfigurationError
+from okx_sol_async.transport.events import CallInfo, CallReport, Observer, ResponseEvent, SendEvent
+
+E = TypeVar("E")
 
 logger: Final = logging.getLogger("okx_sol_async")
 
@@ -30,26 +33,6 @@ class Counters:
     resends: int = 0
 
 
-@attrs.frozen
-class CallReport:
-    """One call that has ended."""
-
-    #: Method and path: ``"GET /api/v5/finance/staking-defi/sol/balance"``.
-    endpoint: str
-    #: Seconds in the queue, over all sends.
-    waited: float
-    #: Seconds on the network, over all sends.
-    took: float
-    #: How many times it was sent.
-    sends: int
-    #: How many times OKX refused it with 50011.
-    refusals: int
-    #: What was raised instead of a result; `None` for success, and for a call that was cancelled.
-    error: OKXError | None
-    #: Whether its caller cancelled it.
-    cancelled: bool
-
-
 class EndedCall(Protocol):
     """A call that has ended."""
 
@@ -65,6 +48,8 @@ class EndedCall(Protocol):
 class CallRecord:
     """What is counted of a call, over all its sends."""
 
+    #: When it began, by the event loop's clock.
+    began: float
     #: How many times it was sent.
     sends: int = 0
     #: How many times OKX refused it with 50011.
@@ -75,12 +60,65 @@ class CallRecord:
     took: float = 0.0
 
 
+#: What a `Session` takes as ``observe``: observers, and callables that are called when a call has ended.
+Observe: TypeAlias = (
+    "Observer | Callable[[CallReport], None] | Iterable[Observer | Callable[[CallReport], None]] | None"
+)
+
+
+def observers_of(observe: Observe) -> Observers:
+    """Return the observers in ``observe``.
+
+    Raises:
+        ConfigurationError: one of them is neither an `Observer` nor callable.
+
+    """
+    if observe is None:
+        return Observers()
+    several = isinstance(observe, Iterable) and not isinstance(observe, Observer) and not callable(observe)
+    live: list[Observer] = []
+    on_end: list[Callable[[CallReport], None]] = []
+    for one in observe if several else (observe,):  # type: ignore[union-attr] # it is iterable
+        if isinstance(one, Observer):
+            live.append(one)
+            on_end.append(one.ended)
+        elif callable(one):
+            on_end.append(one)
+        else:
+            message = f"observe must be callable or an Observer, and {type(one).__name__} is neither"
+            raise ConfigurationError(message, argument="observe")
+    return Observers(tuple(live), tuple(on_end))
+
+
 @attrs.frozen(eq=False)
 class Observers:
-    """What is informed when a call has ended: the counters of a session, the log, and a callable of the caller's."""
+    """What is informed of calls: the counters of a session, the log, and what the session's user has passed."""
 
-    observe: Callable[[CallReport], None] | None = None
+    #: What receives the events of a call while it lives; empty if nothing does, so that no event is built.
+    live: tuple[Observer, ...] = ()
+    #: What is called when a call has ended.
+    on_end: tuple[Callable[[CallReport], None], ...] = ()
     counters: Counters = attrs.field(factory=Counters)
+
+    def queued(self, call: CallInfo) -> None:
+        """Report that a call begins to wait."""
+        for observer in self.live:
+            _inform(observer.queued, call)
+
+    def sent(self, event: SendEvent) -> None:
+        """Report that a call is about to be sent."""
+        for observer in self.live:
+            _inform(observer.sent, event)
+
+    def responded(self, event: ResponseEvent) -> None:
+        """Report that a send has ended."""
+        for observer in self.live:
+            _inform(observer.responded, event)
+
+    def refused(self, call: CallInfo) -> None:
+        """Report a 50011."""
+        for observer in self.live:
+            _inform(observer.refused, call)
 
     def ended(self, call: EndedCall, error: BaseException | None) -> None:
         """Count a call that has ended with ``error``, and report it where reports are wanted."""
@@ -90,7 +128,7 @@ class Observers:
         counters.refusals += record.refusals
         if record.sends > 1:
             counters.resends += record.sends - 1
-        if self.observe is not None or logger.isEnabledFor(logging.DEBUG):
+        if self.on_end or logger.isEnabledFor(logging.DEBUG):
             self._report(call.report(error))
 
     def _report(self, report: CallReport) -> None:
@@ -108,11 +146,18 @@ class Observers:
                 "took": report.took,
                 "sends": report.sends,
                 "refusals": report.refusals,
+                "status": report.status,
+                "code": report.code,
+                "trace_id": report.trace_id,
             },
         )
-        if self.observe is not None:
-            try:
-                self.observe(report)
-            except Exception:
-                # An observer that fails must not end the call.
-                logger.exception("observe raised an error")
+        for observe in self.on_end:
+            _inform(observe, report)
+
+
+def _inform(receive: Callable[[E], None], event: E) -> None:
+    try:
+        receive(event)
+    except Exception:
+        # An observer that fails must not end the call.
+        logger.exception("observe raised an error")

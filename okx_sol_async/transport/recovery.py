@@ -59,6 +59,8 @@ class Recovery:
         if kind is FailureKind.REFUSED and lease is not None:
             call.record.refusals += 1
             call.bucket = lease.refused() or call.bucket
+            if call.events is not None:
+                call.events.refused()
         step = resend.decide(
             kind,
             is_read=endpoint.safe_to_resend,

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+import attrs
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from okx_sol_async.codec.envelope import Envelope, read_envelope
 from okx_sol_async.errors import (
@@ -24,10 +28,34 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
+
+@attrs.frozen(eq=False)
+class Response(Generic[R]):
+    """The result of a call, with what is known of its response."""
+
+    #: What `Session.call` returns.
+    result: R
+    #: The HTTP status.
+    status: int
+    #: The headers of the response, read-only, by their names in any case. There are no cookies and no secrets.
+    headers: Mapping[str, str]
+    #: OKX's id of the call, to name to their support; `None` without one.
+    trace_id: str | None
+    #: The time in the signature of the last send (UTC): OKX's, as far as the session knows it.
+    sent_at: datetime
+    #: How many times it was sent; 0 if a mock took the place of the network.
+    attempts: int
+    #: Seconds in the queue of the user's limit, over all sends.
+    waited: float
+    #: Seconds on the network, over all sends.
+    took: float
+
+
 _NEW_FORMAT: Final = "OKX may have changed its responses: look for a newer version of this package, or report it."
 _NOT_OKX: Final = "Something else responds in OKX's place, such as a proxy or a login page: check the network and the base URL (OKX_BASE_URL)."
 _CLOCKS_AGREE: Final = "The clocks agree, so OKX or a proxy is at fault; try again later."
 _TRACE_HEADERS: Final = ("x-trace-id", "x-request-id", "traceid")
+_COOKIES: Final = {"set-cookie", "cookie"}
 _EXCERPT: Final = 64
 
 
@@ -96,6 +124,12 @@ def trace_id_of(headers: Mapping[str, str], context: FailureContext) -> str | No
     """Return OKX's id of a call from the headers of its response."""
     trace_id = next((value for name in _TRACE_HEADERS if (value := headers.get(name))), None)
     return None if trace_id is None else one_line(context.redact(trace_id), 64)
+
+
+def safe_headers(headers: Mapping[str, str], context: FailureContext) -> Mapping[str, str]:
+    """Return the headers of a response, read-only, without cookies and without secrets that the server has echoed."""
+    shown = ((name, context.redact(value)) for name, value in headers.items() if name.lower() not in _COOKIES)
+    return CIMultiDictProxy(CIMultiDict(shown))
 
 
 def _refusal(envelope: Envelope, status: int, context: FailureContext, details: CallDetails) -> OKXError:

@@ -43,7 +43,9 @@ INNER_ROWS = {
     "signing": ({"__init__"}, {"redaction", "owners"}, {"credentials"}, {"signer"}),
     "transport": (
         {"__init__"},
-        {"budget", "clock", "http", "in_flight", "interruption", "metrics", "resend"},
+        {"budget", "clock", "events", "http", "in_flight", "interruption", "resend"},
+        {"metrics"},
+        {"observed"},
         {"clock_sync", "failures"},
         {"response", "state"},
         {"attempt"},

@@ -153,6 +153,17 @@ async def test_the_trace_id_is_kept(wire: aioresponses, header: str) -> None:
     assert "abc" == (await failure()).trace_id
 
 
+async def test_a_mock_gives_a_response_with_its_data(wire: aioresponses) -> None:
+    """Where a mock takes the place of the network, `Session.request` says that nothing was sent."""
+    body = envelope("0", data=[{"ccy": "OKSOL", "amt": "1", "latestInterestAccrual": "0", "totalInterestAccrual": "0"}])
+    answers(wire, body=body, headers={"X-Trace-Id": "mocked"})
+    async with Session() as session:
+        response = await session.request(BALANCE, CREDENTIALS)
+
+    assert (200, "mocked", 0) == (response.status, response.trace_id, response.attempts)
+    assert "OKSOL" == response.result.ccy
+
+
 KEY = ConnectionKey("openapi.okx.com", 443, is_ssl=True, ssl=True, proxy=None, proxy_auth=None, proxy_headers_hash=None)
 
 REQUEST = aiohttp.RequestInfo(yarl.URL(URL), "GET", CIMultiDictProxy(CIMultiDict()))

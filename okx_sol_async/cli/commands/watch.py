@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.live import Live
 
-    from okx_sol_async.transport.metrics import CallReport
+    from okx_sol_async.transport.events import CallReport
 
 #: Seconds between two reads.
 _EVERY: Final = 60.0
