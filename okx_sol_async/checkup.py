@@ -252,9 +252,7 @@ def _check_ip(account: AccountConfig, *, demo: bool) -> Finding:
     if demo or not {"trade", "withdraw"} & set(account.perm):
         return Finding("ip", Level.OK, "not bound to one")
     message = "not bound to one: OKX deletes the key after 14 days without use"
-    return Finding(
-        "ip", Level.WARNING, message, "Bind the key to this machine's IP address in OKX's key settings."
-    )
+    return Finding("ip", Level.WARNING, message, "Bind the key to this machine's IP address in OKX's key settings.")
 
 
 def _check_kind(credentials: Credentials, account: AccountConfig) -> Finding:
