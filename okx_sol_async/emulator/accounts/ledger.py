@@ -8,7 +8,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 from decimal import ROUND_DOWN, Context, Decimal, localcontext
-from typing import Final, NamedTuple
+from typing import Final
 
 import attrs
 
@@ -43,7 +43,8 @@ class DailyQuota:
         self.day = day
 
 
-class Payout(NamedTuple):
+@attrs.frozen(order=True)
+class Payout:
     """A part of an order that is due; the one with the earliest time comes first."""
 
     #: When it is due.

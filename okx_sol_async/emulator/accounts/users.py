@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Final, get_args
 
+import attrs
+
 from okx_sol_async.emulator.accounts.ledger import AccountLedger, DailyQuota
 from okx_sol_async.emulator.accounts.orders import EmulatedOrder
 from okx_sol_async.emulator.accounts.state import ApiKey, ExchangeState, Permission
@@ -59,7 +61,7 @@ class EmulatedUser:
         self._demo = demo
         self._main_uid = uid if main is None else main.main_uid
         #: How much this account and those that share its limit have redeemed fast today.
-        self.quota: Final[DailyQuota] = DailyQuota() if main is None else main.quota
+        self.quota: DailyQuota = DailyQuota() if main is None else main.quota
         #: The VIP level, which the daily limit of fast redemption may depend on.
         self.vip = vip
         self._ledger = AccountLedger(sol, balance, state.clock.now())
@@ -184,6 +186,17 @@ class EmulatedUser:
         clock = self._state.clock
         self._ledger.settle(clock.now(), self._state.product, interest=interest or not clock.is_the_machines)
         return self._ledger
+
+    def replace(self, uid: str, *, demo: bool, main: EmulatedUser | None, keys: Iterable[ApiKey] | None) -> None:
+        """Become another user, with other keys unless they are `None`; the caller holds the state's lock."""
+        kept = [attrs.evolve(key, uid=uid, demo=demo) for key in (self.keys if keys is None else keys)]
+        for key in self.keys:
+            del self._state.keys[key.credentials.api_key]
+        self._uid = uid
+        self._demo = demo
+        self._main_uid = uid if main is None else main.main_uid
+        self._state.keys |= {key.credentials.api_key: key for key in kept}
+        self._credentials = kept[0].credentials
 
     def fast_redemption_left(self) -> Decimal:
         """Return how much OKSOL the user may still redeem fast today."""

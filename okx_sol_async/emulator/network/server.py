@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import attrs
@@ -23,6 +23,11 @@ from okx_sol_async.emulator.gateway.responses import NO_RESPONSE, ExchangeRespon
 from okx_sol_async.emulator.network.connections import ClientConnection, ListeningPort
 from okx_sol_async.emulator.network.delay import NetworkDelay
 from okx_sol_async.emulator.network.delivery import ResponseHead, SentResponse, deliver
+
+#: Responds to requests for the control API.
+ControlHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+#: The paths of the control API begin with it.
+CONTROL_PATH: Final = "/_emulator"
 
 # Seconds until requests in flight are aborted, however long their delay; aiohttp takes 0 for endless.
 _SHUTDOWN_TIMEOUT: Final = 0.01
@@ -48,13 +53,16 @@ class HttpServer:
         clock: ExchangeClock,
         journal: RequestJournal,
         faults: FaultQueue,
+        *,
         delay: NetworkDelay,
+        control: ControlHandler,
     ) -> None:
         self._gateway = gateway
         self._clock = clock
         self._journal = journal
         self._faults = faults
         self._delay = delay
+        self._control = control
         self._web: web.Server | None = None
         #: Where it listens; `None` before and after.
         self.port: ListeningPort | None = None
@@ -131,6 +139,8 @@ class HttpServer:
             asyncio.run_coroutine_threadsafe(_run(action), loop).result()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.path == CONTROL_PATH or request.path.startswith(f"{CONTROL_PATH}/"):
+            return await self._control(request)
         port = self.port
         connection = None if port is None else port.connection_of(request)
         body = await _read(request)
