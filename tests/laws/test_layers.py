@@ -70,8 +70,12 @@ INNER_ROWS = {
         {"gateway.parameters", "gateway.rows", "gateway.routes"},
         {"gateway.staking", "gateway.account", "gateway.stubs"},
         {"gateway.gateway"},
-        {"network.server"},
-        {"network.outage"},
+        {"network.server", "control.fault_values", "control.snapshot"},
+        {"network.outage", "control.restore"},
+        {"exchange"},
+        {"control.operations"},
+        {"control.openapi"},
+        {"control.api"},
         {"emulator"},
         {"__init__"},
     ),
@@ -183,5 +187,11 @@ def test_only_the_session_and_its_calls_talk_http() -> None:
             if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "aiohttp":
                 importers.add(module)
 
-    importing = {"transport.attempt", "transport.http", "emulator.network.delivery", "emulator.network.server"}
+    importing = {
+        "transport.attempt",
+        "transport.http",
+        "emulator.network.delivery",
+        "emulator.network.server",
+        "emulator.control.api",
+    }
     assert importing == importers
