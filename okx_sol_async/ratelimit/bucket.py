@@ -145,17 +145,18 @@ class TokenBucket(Handle):
         return state.earliest(ahead, now) - now
 
     def take(self) -> Lease | None:
-        """Return a lease if a call may leave at once and none waits, else `None`. To be called in an event loop."""
+        """Return a lease if a call may leave at once and none waits, else `None`. To be called in an event loop.
+
+        Raises:
+            ConfigurationError: another event loop that is still alive uses this bucket.
+
+        """
         state = self.state
         binding = state.binding
         loop = asyncio.get_running_loop()
-        if (
-            binding is None
-            or binding.loop is not loop
-            or state.queue is not None
-            or state.pace is not None
-            or state.source is not None
-        ):
+        if binding is None or binding.loop is not loop:
+            state = bind(self, loop)
+        if state.queue is not None or state.pace is not None or state.source is not None:
             return None
         now = loop.time()
         window = state.window
@@ -177,11 +178,7 @@ class TokenBucket(Handle):
             ConfigurationError: another event loop that is still alive uses this bucket, or the limiter is closed.
 
         """
-        bind(self, asyncio.get_running_loop())
-        lease = self.take()
-        if lease is not None:
-            return lease
-        return await self._wait(next(NUMBERS), BACKGROUND if background else FOREGROUND, deadline)
+        return self.take() or await self._wait(next(NUMBERS), BACKGROUND if background else FOREGROUND, deadline)
 
     async def wait_again(self, number: int, deadline: float | None) -> Lease:
         """Wait for another lease for call ``number``, ahead of all that came after it. Internal."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import aiohttp
 from multidict import istr
 
+from okx_sol_async.ratelimit.bucket import TokenBucket
 from okx_sol_async.transport.clock import RoundTrip
 from okx_sol_async.transport.failures import timed_out
 from okx_sol_async.transport.http import never_connected
@@ -104,7 +105,13 @@ class Attempt:
         """
         call = self._call
         try:
-            self.lease = lease = await self._acquire()
+            bucket = call.bucket
+            lease = bucket.take() if type(bucket) is TokenBucket else None
+            if lease is None:
+                lease = await self._wait_in_queue()
+            else:
+                self._since = call.loop.time()
+            self.lease = lease
             self._begin()
             try:
                 if call.before_send is not None:
@@ -126,7 +133,7 @@ class Attempt:
         call.bucket = lease.answered() or call.bucket
         return response
 
-    async def _acquire(self) -> Lease:
+    async def _wait_in_queue(self) -> Lease:
         call = self._call
         max_wait, record, loop = call.options.max_wait, call.record, call.loop
         began = loop.time()

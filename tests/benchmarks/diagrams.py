@@ -67,8 +67,7 @@ def draw(title: str, steps: tuple[Step, ...]) -> str:
     """Return a diagram as SVG: a column of boxes, each with an arrow to the next."""
     height = len(steps) * (_ROW + _GAP) - _GAP + 2
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}"'
-        f' height="{height}" role="img" aria-labelledby="title">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img" aria-labelledby="title">',
         f'<title id="title">{escape(title)}</title>',
         f"<style>{_STYLE}</style>",
     ]
