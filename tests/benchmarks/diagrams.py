@@ -24,6 +24,7 @@ LAYERS: Final = (
     Step("cli · pytest_plugin", "the command line · the fixtures for pytest"),
     Step("staking · emulator", "one method for each endpoint of SOL staking · the local exchange"),
     Step("session · redis", "what all calls of a service share · the import path of RedisLimiter"),
+    Step("checkup", "what okx-sol doctor finds out"),
     Step("transport", "one call over HTTP: attempts, resends, timeouts, the clock, failures"),
     Step("signing", "keys, the signature, and what hides secrets"),
     Step("endpoint", "what an endpoint is: method, path, limit, decoder"),
