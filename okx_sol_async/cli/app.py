@@ -91,6 +91,11 @@ _COMMANDS: Final = {
         "Check the connection, the clock, the key and what it may do, and show what to do. It only reads.",
         ("okx-sol doctor", "okx-sol doctor --region eea", "okx-sol doctor --json"),
     ),
+    "completion": _Command(
+        "completion",
+        "Print the script that completes commands and options in a shell, or install it.",
+        ("okx-sol completion bash --install", "okx-sol completion zsh --install"),
+    ),
     "emulator": _Command(
         "emulator",
         "Serve a local exchange until Ctrl-C, and print the variables that point a bot to it.",

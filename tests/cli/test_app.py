@@ -114,7 +114,10 @@ def test_yes_may_stand_before_a_purchase(as_user: Emulator) -> None:
     assert ["1.5"] == [f"{order.amt}" for order in as_user.user.orders]
 
 
-@pytest.mark.parametrize("command", ["balance", "product", "history", "apy", "watch", "purchase", "redeem", "emulator"])
+@pytest.mark.parametrize(
+    "command",
+    ["balance", "product", "history", "apy", "watch", "purchase", "redeem", "doctor", "completion", "emulator"],
+)
 def test_help_of_a_command_has_examples(capsys: pytest.CaptureFixture[str], command: str) -> None:
     """Each line of them is a command that exists, with options that exist."""
     assert 0 == run([command, "--help"])

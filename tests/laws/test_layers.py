@@ -96,6 +96,7 @@ INNER_ROWS = {
             "commands.doctor",
         },
         {"app"},
+        {"commands.completion"},
         {"__init__"},
     ),
 }

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import termios
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
@@ -101,13 +101,19 @@ def running(*arguments: str, **variables: str) -> Iterator[subprocess.Popen[str]
 
 
 @contextmanager
-def terminal(*arguments: str, columns: int = 80, stdout: int | None = None, **variables: str) -> Iterator[Terminal]:
-    """Run a command in a terminal; with ``stdout``, what it prints goes there."""
+def terminal(
+    *arguments: str,
+    columns: int = 80,
+    stdout: int | None = None,
+    command: Sequence[str] = COMMAND,
+    **variables: str,
+) -> Iterator[Terminal]:
+    """Run a command in a terminal, ``okx-sol`` if no other is given; with ``stdout``, what it prints goes there."""
     master, slave = pty.openpty()
     termios.tcsetwinsize(slave, (30, columns))
     try:
         process = subprocess.Popen(  # noqa: S603
-            [*COMMAND, *arguments],
+            [*command, *arguments],
             stdin=slave,
             stdout=slave if stdout is None else stdout,
             stderr=slave,
