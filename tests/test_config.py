@@ -43,20 +43,20 @@ def test_a_base_url_that_would_leak_or_break_is_refused(base_url: object, proble
 
 
 @pytest.mark.parametrize(
-    "base_url",
+    ("base_url", "origin"),
     [
-        "https://openapi.okx.com",
-        "https://openapi.okx.com/",
-        "http://127.0.0.1:1",
-        "http://127.9.9.9",
-        "http://[::1]:1",
-        "http://localhost:1",
-        "HTTP://LocalHost:1",
+        ("https://openapi.okx.com", "https://openapi.okx.com"),
+        ("https://openapi.okx.com/", "https://openapi.okx.com"),
+        ("http://127.0.0.1:1", "http://127.0.0.1:1"),
+        ("http://127.9.9.9", "http://127.9.9.9"),
+        ("http://[::1]:1", "http://[::1]:1"),
+        ("http://localhost:1", "http://localhost:1"),
+        ("HTTP://LocalHost:1", "http://localhost:1"),
     ],
 )
-def test_a_base_url_may_be_any_https_host_or_this_machine(base_url: str) -> None:
-    """Loopback addresses are where emulators live."""
-    Session(base_url=base_url)
+def test_a_base_url_may_be_any_https_host_or_this_machine(base_url: str, origin: str) -> None:
+    """Loopback addresses are where emulators live, and an origin is the same however it is written."""
+    assert origin == Session(base_url=base_url).origin
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ def test_a_sub_code_goes_by_its_code() -> None:
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
 def test_every_error_has_every_attribute(kind: type[OKXError]) -> None:
-    """Whoever catches the root can read all of them."""
+    """All of them can be read where the root is caught."""
     error = kind("it broke")
 
     assert isinstance(error, OKXError)
@@ -126,7 +126,7 @@ def test_every_error_has_every_attribute(kind: type[OKXError]) -> None:
     assert isinstance(error, OSError) == issubclass(kind, Timeout)
 
 
-def test_the_text_of_an_error_tells_all_in_one_line() -> None:
+def test_the_text_of_an_error_is_complete_and_one_line() -> None:
     """What, where and what to do, for a log."""
     error = APIError("no", code="1", status=200, endpoint="GET /x", trace_id="t", hint="Do this.")
 

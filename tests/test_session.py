@@ -33,7 +33,7 @@ async def test_the_balance_end_to_end(exchange: Emulator) -> None:
 
 
 async def test_no_oksol_is_a_balance_of_zero(exchange: Emulator, session: Session) -> None:
-    """OKX answers without a row."""
+    """OKX responds without a row."""
     exchange.user.balance = None
 
     assert (
@@ -77,7 +77,7 @@ async def test_public_endpoints_need_no_key(exchange: Emulator, session: Session
         ({"passphrase": "wrong-passphrase"}, "50105", ["passphrase", "OKX_PASSPHRASE"]),
     ],
 )
-async def test_a_wrong_key_is_told_apart(
+async def test_each_wrong_value_of_a_key_is_named(
     exchange: Emulator, session: Session, change: dict[str, str], code: str, words: list[str]
 ) -> None:
     """Each wrong value of the three is named, with all that support would ask for."""

@@ -45,7 +45,7 @@ CUT = GOOD[: len(GOOD) // 2]
 
 
 class Exchange:
-    """A server that gives each answer once, and then good ones; it notes what it was asked."""
+    """A server that gives each response once, and then good ones; it notes what it was asked."""
 
     def __init__(self, *answers: bytes) -> None:
         self.answers = list(answers)
@@ -142,8 +142,8 @@ async def steps(number: int) -> None:
     await loop.step(number)
 
 
-async def tell(story: str, end: Callable[[Session, asyncio.Task[object]], Awaitable[None]], step: int) -> bool:
-    """Begin a call, end it after so many steps, see that nothing is left, and tell whether it was still under way."""
+async def end_at_step(story: str, end: Callable[[Session, asyncio.Task[object]], Awaitable[None]], step: int) -> bool:
+    """Begin a call, end it after a number of steps, see that nothing is left, and return whether it was still in flight."""
     answers, before = STORIES[story]
     exchange = Exchange(*[GOOD] * before, *answers)
     async with session_of(exchange, timeout=2.0) as session:
@@ -230,7 +230,7 @@ def test_a_call_can_end_at_any_step(story: str, end: str) -> None:
         asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
         # The pace after a refusal takes many steps.
         step, stride = 0, 5 if story == "a refusal" else 1
-        while await tell(story, ENDS[end], step):
+        while await end_at_step(story, ENDS[end], step):
             step += stride
         assert [] == complaints
         return step
@@ -304,7 +304,7 @@ def test_a_write_that_is_ended_says_whether_it_left() -> None:
 
 @pytest.mark.parametrize("end", ["close", "timeout"])
 async def test_a_write_that_is_ended_while_it_looks_for_the_host(end: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There was no connection yet, so nothing has left, and its caller is told so."""
+    """There was no connection yet, so nothing has left, and the error says so."""
     looking = asyncio.Event()
 
     async def look(*_: object, **__: object) -> None:
@@ -323,8 +323,8 @@ async def test_a_write_that_is_ended_while_it_looks_for_the_host(end: str, monke
             await call
 
 
-async def test_a_server_that_accepts_and_never_answers() -> None:
-    """Neither does one whose queue of connections nobody serves."""
+async def test_a_server_that_accepts_and_never_responds() -> None:
+    """Neither does one whose queue of connections is never served."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(1)
@@ -335,8 +335,8 @@ async def test_a_server_that_accepts_and_never_answers() -> None:
             assert 0 == acquired(session)
 
 
-async def test_a_name_that_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is told as what it is."""
+async def test_a_host_name_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the host."""
 
     async def unknown(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")

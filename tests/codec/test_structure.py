@@ -24,15 +24,15 @@ def decode(body: bytes, status: int = 200) -> Balance:
     return result_of(BALANCE, status, body)
 
 
-def answer(*rows: object) -> bytes:
+def response_of(*rows: object) -> bytes:
     return json.dumps({"code": "0", "data": list(rows), "msg": ""}).encode()
 
 
-def test_the_answer_of_the_documentation() -> None:
+def test_the_response_of_the_documentation() -> None:
     """OKX's own example becomes exact numbers."""
     expected = Balance("OKSOL", Decimal("0.01100012"), Decimal("0.00000012"), Decimal("0.5"))
 
-    assert expected == decode(answer(ROW))
+    assert expected == decode(response_of(ROW))
 
 
 @given(st.text(), amounts, amounts, amounts)
@@ -41,7 +41,7 @@ def test_round_trip(ccy: str, amt: Decimal, latest: Decimal, total: Decimal) -> 
     texts = [format(number, "f") for number in (amt, latest, total)]
     row = dict(zip(("amt", "latestInterestAccrual", "totalInterestAccrual"), texts, strict=True))
 
-    found = decode(answer({"ccy": ccy, **row}))
+    found = decode(response_of({"ccy": ccy, **row}))
 
     assert Balance(ccy, amt, latest, total) == found
     assert texts == [
@@ -51,13 +51,13 @@ def test_round_trip(ccy: str, amt: Decimal, latest: Decimal, total: Decimal) -> 
 
 def test_no_rows_are_the_sum_of_no_assets() -> None:
     """An account without OKSOL has a balance of zero."""
-    assert Balance("OKSOL", Decimal(0), Decimal(0), Decimal(0)) == decode(answer())
+    assert Balance("OKSOL", Decimal(0), Decimal(0), Decimal(0)) == decode(response_of())
 
 
 @pytest.mark.parametrize("field", ["latestInterestAccrual", "totalInterestAccrual"])
 def test_a_blank_accrual_is_zero(field: str) -> None:
     """OKX leaves blank what there is none of."""
-    found = decode(answer(ROW | {field: ""}))
+    found = decode(response_of(ROW | {field: ""}))
 
     assert 0 in {found.latest_interest_accrual, found.total_interest_accrual}
 
@@ -103,22 +103,22 @@ def test_new_fields_are_tolerated() -> None:
 def test_a_broken_row_names_the_place(row: object, path: str) -> None:
     """A value that is not what it should be is refused with its path."""
     with pytest.raises(DecodeError) as caught:
-        decode(answer(row))
+        decode(response_of(row))
 
     assert caught.value.message.startswith(f"{path} ")
     assert len(str(caught.value)) < 300
 
 
 def test_every_broken_field_is_named_at_once() -> None:
-    """One error tells all that is wrong with a row."""
+    """One error names all that is wrong with a row."""
     with pytest.raises(DecodeError, match=r"amt.*latestInterestAccrual.*totalInterestAccrual"):
-        decode(answer({"ccy": "OKSOL"}))
+        decode(response_of({"ccy": "OKSOL"}))
 
 
 @pytest.mark.parametrize(
     ("body", "problem"),
     [
-        (answer(ROW, ROW), r"\$\.data must hold one row"),
+        (response_of(ROW, ROW), r"\$\.data must hold one row"),
         (b'{"code":"0","msg":""}', r"\$\.data"),
         (b'{"code":"0","data":{},"msg":""}', r"\$\.data"),
         (b'{"data":[]}', r"\$\.code"),
@@ -137,16 +137,16 @@ def test_every_broken_field_is_named_at_once() -> None:
         (b" " * (MAX_BODY + 1), "longer than"),
     ],
 )
-def test_what_is_not_an_answer_of_okx_is_refused(body: bytes, problem: str) -> None:
+def test_what_is_no_response_of_okx_is_refused(body: bytes, problem: str) -> None:
     """A status of success needs the envelope and the rows that OKX documents."""
     with pytest.raises(DecodeError, match=problem) as caught:
         decode(body)
 
-    assert len(str(caught.value)) < 300
+    assert len(str(caught.value)) < 320
 
 
 def test_the_excerpt_is_short_and_cannot_write_to_a_terminal() -> None:
-    """What the answer began with is shown, in ASCII."""
+    """What the response began with is shown, in ASCII."""
     with pytest.raises(DecodeError, match="begins with '<html> <b>hi</b>") as caught:
         decode(b"<html>\n<b>hi</b>\x1b[2J\xff" + b"x" * 5000)
 
@@ -173,7 +173,8 @@ def test_no_garbage_escapes_the_envelope(body: bytes, status: int) -> None:
     """Any bytes with any status are data, a refusal or a `DecodeError`."""
     expected = (DecodeError, APIError) if 200 <= status < 300 else APIError
     with contextlib.suppress(expected):
-        result_of(BALANCE, status, body)
+        assert isinstance(result_of(BALANCE, status, body), Balance)
+        assert 200 <= status < 300
 
 
 @pytest.mark.parametrize("code", [50011, "50011"])
@@ -186,7 +187,7 @@ def test_a_code_may_be_a_number(code: object) -> None:
 
 
 def test_a_code_cannot_write_to_a_terminal() -> None:
-    """Whatever stands there is told on one short line."""
+    """Whatever stands there is reported on one short line."""
     with pytest.raises(APIError) as caught:
         result_of(BALANCE, 200, json.dumps({"code": "x\n\x1b[31m" + "y" * 5000}).encode())
 
@@ -197,7 +198,7 @@ def test_a_code_cannot_write_to_a_terminal() -> None:
 def test_success_needs_both_the_code_and_the_status() -> None:
     """``code`` 0 with a status of failure is a failure."""
     with pytest.raises(APIError) as caught:
-        result_of(BALANCE, 503, answer(ROW))
+        result_of(BALANCE, 503, response_of(ROW))
 
     assert caught.value.code is None
     assert 503 == caught.value.status

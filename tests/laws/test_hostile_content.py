@@ -64,7 +64,9 @@ PLACES = [
     PLACES,
     ids=lambda value: str(value) if isinstance(value, Endpoint) else ".".join(map(str, value)),
 )
-def test_a_wrong_type_at_any_place_is_told_or_harmless(endpoint: Endpoint[object], path: tuple[object, ...]) -> None:
+def test_a_wrong_type_at_any_place_is_reported_or_harmless(
+    endpoint: Endpoint[object], path: tuple[object, ...]
+) -> None:
     """It ends in an `OKXError` that names the place, or what was there did not matter."""
     answer = {"code": "0", "msg": "", "data": [ROWS[endpoint]]}
     good = decode(json.dumps(answer).encode(), endpoint)
@@ -112,7 +114,7 @@ HEAVY = {
 
 @pytest.mark.parametrize("name", HEAVY)
 def test_heavy_content_needs_little_memory(name: str) -> None:
-    """No more than thirty times the longest answer, and it is told in a few words."""
+    """No more than thirty times the longest response, and the error is a short one."""
     tracemalloc.start()
     try:
         outcome_of(HEAVY[name])

@@ -32,12 +32,12 @@ MEMORY = 80 * MEBIBYTE
 
 
 def fixed(data: bytes) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await request_of(reader)
         writer.write(data)
         await writer.drain()
 
-    return answer
+    return respond
 
 
 def bomb(wbits: int, size: int = 200 * MEBIBYTE) -> bytes:
@@ -66,7 +66,7 @@ RIGHT = {
 
 @pytest.mark.parametrize("name", RIGHT)
 async def test_what_is_only_strange_is_read(name: str) -> None:
-    """OKX's answers are JSON in UTF-8, whatever their head says."""
+    """OKX's responses are JSON in UTF-8, whatever their head says."""
     async with serving_raw(fixed(RIGHT[name])) as url, Session(base_url=url, limiter=LocalLimiter()) as session:
         assert Decimal(1) == (await session.call(READ, CREDENTIALS)).amt
 
@@ -152,15 +152,15 @@ async def hint_for_ever(writer: asyncio.StreamWriter) -> None:
 
 
 @pytest.mark.parametrize("drip", [drip_head, drip_body, hint_for_ever], ids=lambda f: f.__name__)
-async def test_an_answer_that_drips_is_given_up(drip: Callable[[asyncio.StreamWriter], Awaitable[None]]) -> None:
-    """``timeout`` is for the whole answer, not for each piece."""
+async def test_a_response_that_drips_times_out(drip: Callable[[asyncio.StreamWriter], Awaitable[None]]) -> None:
+    """``timeout`` is for the whole response, not for each piece."""
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await request_of(reader)
         await drip(writer)
 
     async with (
-        serving_raw(answer) as url,
+        serving_raw(respond) as url,
         Session(base_url=url, limiter=LocalLimiter(), timeout=0.2, attempts=1) as session,
     ):
         with pytest.raises(Timeout):
@@ -172,7 +172,7 @@ async def test_an_answer_that_drips_is_given_up(drip: Callable[[asyncio.StreamWr
 
 @pytest.mark.parametrize("encoding", [b"", b"Transfer-Encoding: chunked\r\n"])
 async def test_no_more_is_read_than_is_needed_to_refuse_it(encoding: bytes) -> None:
-    """Of an answer without end, a mebibyte, and what was under way."""
+    """Of a response without end, a mebibyte, and what was in flight."""
     sent = 0
 
     async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -197,7 +197,7 @@ async def test_no_more_is_read_than_is_needed_to_refuse_it(encoding: bytes) -> N
 
 
 class Wire:
-    """A session, and a server that answers with whatever it is told, on a loop of their own."""
+    """A session, and a server that responds with the bytes it was given, on a loop of their own."""
 
     def __init__(self, runner: asyncio.Runner) -> None:
         self._runner = runner
@@ -209,12 +209,12 @@ class Wire:
         self.session = runner.run(self._open())
 
     async def _open(self) -> Session:
-        url = await self._stack.enter_async_context(serving_raw(self._answer))
+        url = await self._stack.enter_async_context(serving_raw(self._respond))
         return await self._stack.enter_async_context(
             Session(base_url=url, limiter=LocalLimiter(), timeout=2.0, attempts=1)
         )
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _respond(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await request_of(reader)
         writer.write(self.data)
         await writer.drain()

@@ -173,7 +173,7 @@ def test_a_package_is_imported_as_a_whole(module: str) -> None:
 
 @pytest.mark.parametrize("module", [name for name in MODULES if package_of(name) not in EXTRAS | {"__main__"}])
 def test_the_core_never_imports_an_extra(module: str) -> None:
-    """Nobody pays for the command line, Redis or the emulator who does not use them."""
+    """A program that does not use the command line, Redis or the emulator does not pay for them."""
     assert set() == {package_of(other) for other in imported_modules(module)} & EXTRAS
 
 

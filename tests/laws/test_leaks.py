@@ -27,7 +27,7 @@ async def echo_msg(request: web.Request) -> web.Response:
 
 
 async def echo_page(request: web.Request) -> web.Response:
-    """Answer with a page that begins near the end of what is quoted of it."""
+    """Respond with a page that begins near the end of what is quoted of it."""
     return web.Response(text="<html>" + "." * 60 + request.headers["OK-ACCESS-PASSPHRASE"] + echo(request))
 
 
@@ -61,7 +61,7 @@ async def echo_redirect(request: web.Request) -> web.Response:
 
 
 async def break_head(request: web.Request) -> web.StreamResponse:
-    """Answer with something that is not HTTP."""
+    """Respond with something that is not HTTP."""
     assert request.transport is not None
     request.transport.write(b"HTTP/9.9 what\r\n" + request.headers["OK-ACCESS-PASSPHRASE"].encode() + b"\r\n\r\n")
     await asyncio.sleep(0.05)
@@ -89,7 +89,7 @@ async def break_header(request: web.Request) -> web.StreamResponse:
 
 
 async def hang(request: web.Request) -> web.Response:
-    """Answer too late."""
+    """Respond too late."""
     await asyncio.sleep(1)
     return web.Response()
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.virtual_clock
 
 
 async def test_secrets_go_to_the_configured_origin_only() -> None:
-    """A redirect to another server reaches nobody."""
+    """A redirect to another server is not followed."""
     visited = []
 
     async def elsewhere(request: web.Request) -> web.Response:
@@ -43,17 +43,19 @@ async def test_a_proxy_of_the_environment_is_not_used(exchange: Emulator, monkey
     async with Session(base_url=exchange.url) as session:
         await session.call(BALANCE, exchange.credentials)
 
+    assert 1 == exchange.tally().accepted
+
 
 @pytest.mark.real_clock
 async def test_cookies_of_one_user_do_not_reach_another() -> None:
     """A session of our own keeps none."""
     cookies = []
 
-    async def answer(request: web.Request) -> web.Response:
+    async def respond(request: web.Request) -> web.Response:
         cookies.append(request.headers.get("Cookie"))
         return web.json_response({"code": "0", "data": []}, headers={"Set-Cookie": "__cf_bm=abc"})
 
-    async with serving(answer) as url:
+    async with serving(respond) as url:
         # aiohttp's own cookie jar keeps none of an IP address, so it takes a name to tell the difference.
         named = url.replace("127.0.0.1", "localhost")
         async with Session(base_url=named, limiter=LocalLimiter()) as session:
@@ -84,13 +86,13 @@ async def test_what_a_borrowed_session_holds_for_others_stays_there() -> None:
     """Its cookies and its ``Authorization`` do not reach OKX, and no header of its own says who calls."""
     seen: list[Mapping[str, str]] = []
 
-    async def answer(request: web.Request) -> web.Response:
+    async def respond(request: web.Request) -> web.Response:
         seen.append(request.headers)
         return web.json_response({"code": "0", "data": []}, headers={"Set-Cookie": "__cf_bm=of-this-user"})
 
     theirs = {"Authorization": "Bearer theirs", "OK-ACCESS-KEY": "theirs", "x-simulated-trading": "1", "X-Team": "b"}
     async with (
-        serving(answer) as url,
+        serving(respond) as url,
         aiohttp.ClientSession(
             base_url="https://elsewhere.example/x/",
             headers=theirs,

@@ -24,7 +24,7 @@ json_values = st.recursive(
 
 @st.composite
 def mutated(draw: st.DrawFn, good: bytes = GOOD) -> bytes:
-    """Return a good answer in which pieces were cut out, doubled, or put in."""
+    """Return a good response in which pieces were cut out, doubled, or put in."""
     body = good
     for _ in range(draw(st.integers(1, 3))):
         start, end = sorted(draw(st.tuples(st.integers(0, len(body)), st.integers(0, len(body)))))

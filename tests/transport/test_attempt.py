@@ -44,7 +44,7 @@ async def test_max_wait_counts_the_queue_only() -> None:
 
 
 async def test_who_gives_up_in_the_queue_has_waited_too() -> None:
-    """The error, the report and the counters tell how long a call waited in vain."""
+    """The error, the report and the counters have the time that a call waited in vain."""
     reports: list[CallReport] = []
     async with Session(limiter=SlowLimiter(), max_wait=0.05, observe=reports.append) as session:
         with pytest.raises(Timeout) as caught:
@@ -66,7 +66,7 @@ async def test_timeout_counts_the_wire_only() -> None:
     assert [EXPECTED] * 13 == outcomes
 
 
-async def test_a_server_that_never_answers() -> None:
+async def test_a_server_that_never_responds() -> None:
     """The attempt ends after ``timeout``, with the time in the error, and its task is not left cancelled."""
     async with Emulator(latency=30) as exchange, Session(base_url=exchange.url, timeout=0.1, attempts=1) as session:
         began = now()
@@ -137,8 +137,8 @@ async def test_aiohttps_hidden_resend_takes_a_lease_and_a_fresh_signature() -> N
     assert 3 == len(seen) == len(set(seen))
 
 
-async def test_an_answer_that_is_cut_off_is_no_answer() -> None:
-    """Half an answer is a `TransportError`, and its slot is counted from its head."""
+async def test_a_response_that_is_cut_off_is_a_transport_error() -> None:
+    """Half a response is a `TransportError`, and its slot is counted from its head."""
 
     async def cut(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Length": "100"})

@@ -51,7 +51,7 @@ async def test_a_storm_of_lost_connections_is_held_back_too() -> None:
 
 
 def test_connections_that_were_kept_may_all_be_dead() -> None:
-    """As many as have carried an answer, and no more than are kept."""
+    """As many as have carried a response, and no more than are kept."""
     budget = retries.RetryBudget()
     assert not budget.spend_on_kept()
     for _ in range(2):
@@ -74,7 +74,7 @@ async def test_a_retry_is_taken_from_the_budget_once() -> None:
         assert 8.0 <= budget._left < 8.9
 
 
-def test_an_outage_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_outage_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     """A retry that drips in meanwhile is no end of it; half a reserve is."""
     budget = retries.RetryBudget()
 

@@ -48,7 +48,7 @@ def _new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.parametrize("off", [45.0, -45.0, 600.0, -600.0, -840.0, 3600.0, 86_400.0])
 async def test_a_clock_that_is_off_is_healed_by_the_first_call(off: float) -> None:
-    """One refusal, one call that is signed again, and none for those that follow; `Date` tells without asking."""
+    """One refusal, one call that is signed again, and none for the next ones; `Date` says it without asking."""
     exchange = SkewedServer(off)
     async with session_with(exchange) as session:
         await session.call(BALANCE, CREDENTIALS)
@@ -112,7 +112,7 @@ async def test_a_date_without_a_zone_is_that_of_greenwich(form: str, new_york: N
     assert [BALANCE.path, BALANCE.path] == exchange.paths
 
 
-async def test_of_several_slow_answers_the_soonest_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_of_several_slow_responses_the_fastest_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """OKX is asked up to three times while it is slow, and the middle of the shortest way is taken."""
     monkeypatch.setattr(clock_sync, "QUICK", 0.01)
     exchange = SkewedServer(45.0, None)
@@ -126,7 +126,7 @@ async def test_of_several_slow_answers_the_soonest_counts(monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("off", [10.0, 20.0, -28.0])
 async def test_how_far_a_clock_is_off_that_okx_accepts(off: float) -> None:
-    """It is told, and signed by as it is."""
+    """It is reported, and does not change the signatures."""
     exchange = SkewedServer(off)
     async with session_with(exchange) as session:
         await session.call(BALANCE, CREDENTIALS)
@@ -234,7 +234,7 @@ async def test_many_calls_share_one_correction() -> None:
 
 
 async def test_many_calls_share_one_failure_to_learn_the_time() -> None:
-    """None of them asks again, one after the other, what the first one was not told."""
+    """None of them asks again, one after the other, what the first one did not learn."""
     exchange = SkewedServer(45.0, None)
     exchange.tells_time = False
     keys = [Credentials(f"key-{number}", "secret-secret", "passphrase") for number in range(20)]
@@ -245,7 +245,7 @@ async def test_many_calls_share_one_failure_to_learn_the_time() -> None:
     assert 1 == exchange.paths.count(TIME)
 
 
-async def test_an_exchange_that_refuses_to_tell_its_time_holds_nothing_up() -> None:
+async def test_an_exchange_that_refuses_to_give_its_time_delays_no_call() -> None:
     """Its 50102 is for no timestamp, because nothing was signed, so there is nothing to sign again."""
 
     async def refuse(request: web.BaseRequest) -> web.StreamResponse:
@@ -263,7 +263,7 @@ async def test_an_exchange_that_refuses_to_tell_its_time_holds_nothing_up() -> N
 
 
 async def test_what_cannot_be_healed_says_how_far_the_clocks_are_apart() -> None:
-    """An exchange that refuses every timestamp is asked twice, and the error tells the difference."""
+    """An exchange that refuses every timestamp is asked twice, and the error has the difference."""
     exchange = SkewedServer(600.0)
     exchange.refuse_always = True
     async with session_with(exchange) as session:
@@ -275,7 +275,7 @@ async def test_what_cannot_be_healed_says_how_far_the_clocks_are_apart() -> None
 
 
 @pytest.mark.parametrize("tells", [True, False])
-async def test_asking_for_the_time_is_a_call_that_is_counted_and_told(tells: bool) -> None:  # noqa: FBT001
+async def test_asking_for_the_time_is_a_call_that_is_counted_and_reported(tells: bool) -> None:  # noqa: FBT001
     """An operator sees each call that goes out, also those that heal another, and what became of them."""
     reports: list[CallReport] = []
     async with (

@@ -14,8 +14,8 @@ pytestmark = pytest.mark.virtual_clock
 
 
 @pytest.mark.parametrize("raising", [None, OKXError("theirs")])
-async def test_an_answer_that_a_middleware_keeps_frees_its_connection(raising: OKXError | None) -> None:
-    """One that ends before it hands the answer on leaves no connection open."""
+async def test_a_response_that_a_middleware_keeps_frees_its_connection(raising: OKXError | None) -> None:
+    """A middleware that ends before it returns the response leaves no connection open."""
 
     async def endless(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Length": "1000000"})

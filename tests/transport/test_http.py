@@ -55,7 +55,7 @@ async def test_a_redirect_is_not_followed() -> None:
     assert [BALANCE.path] == seen
 
 
-async def test_an_answer_without_end_is_cut_off() -> None:
+async def test_a_response_without_end_is_cut_off() -> None:
     """No more than a mebibyte is read, and the connection is not used again."""
 
     async def flood(request: web.Request) -> web.StreamResponse:

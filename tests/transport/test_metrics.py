@@ -77,7 +77,7 @@ async def test_a_session_counts_what_it_sees() -> None:
     assert 3 == session.counters.calls
 
 
-async def test_an_onlooker_is_told_of_each_call(exchange: Emulator) -> None:
+async def test_an_observer_sees_each_call(exchange: Emulator) -> None:
     """Whatever became of it."""
     reports: list[CallReport] = []
     async with Session(base_url=exchange.url, observe=reports.append) as session:
@@ -102,7 +102,7 @@ async def test_an_onlooker_is_told_of_each_call(exchange: Emulator) -> None:
     assert (None, True) == (cancelled.error, cancelled.cancelled)
 
 
-async def test_an_onlooker_that_fails_does_no_harm(exchange: Emulator, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_observer_that_fails_does_no_harm(exchange: Emulator, caplog: pytest.LogCaptureFixture) -> None:
     """Its error is logged, and the caller has its balance."""
 
     def fail(report: CallReport) -> None:

@@ -44,7 +44,7 @@ async def test_middlewares_run_outside_the_limit_outermost_first(exchange: Emula
     assert [("outer", False, 0), ("inner", False, 0)] == seen
 
 
-async def test_a_middleware_may_read_the_answer(exchange: Emulator) -> None:
+async def test_a_middleware_may_read_the_response(exchange: Emulator) -> None:
     """Aiohttp keeps what was read, and so it is there for the call."""
 
     async def read(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:

@@ -54,8 +54,8 @@ PASSING = {
 
 
 @pytest.mark.parametrize("name", PASSING)
-async def test_a_read_is_tried_again_after_what_passes(name: str) -> None:
-    """Two failures are healed unseen, each attempt with a fresh timestamp and a lease of its own."""
+async def test_a_read_is_resent_after_a_temporary_failure(name: str) -> None:
+    """Two failures are recovered unseen, each attempt with a fresh timestamp and a lease of its own."""
     script = Script(PASSING[name], PASSING[name], page(200, GOOD, "application/json"))
     async with session_of(script) as session:
         balance = await session.call(READ, CREDENTIALS)
@@ -76,7 +76,7 @@ async def test_a_read_is_tried_again_after_what_passes(name: str) -> None:
         ("50001", Unavailable),
     ],
 )
-async def test_what_does_not_pass_is_told_with_its_attempts(name: str, kind: type[OKXError]) -> None:
+async def test_a_failure_that_lasts_is_raised_with_its_attempts(name: str, kind: type[OKXError]) -> None:
     """After as many attempts as were allowed, the last failure says how often the call was sent."""
     script = Script(PASSING[name])
     async with session_of(script, timeout=0.1, attempts=2) as session:
@@ -90,8 +90,8 @@ async def test_what_does_not_pass_is_told_with_its_attempts(name: str, kind: typ
 
 
 @pytest.mark.parametrize("code", sorted(code for code, rule in CODES.items() if not rule.exception.transient))
-async def test_what_cannot_be_healed_is_sent_once(code: str) -> None:
-    """Wrong keys, missing permissions and bad input are told at once; a timestamp is signed again, once."""
+async def test_a_permanent_failure_is_sent_once(code: str) -> None:
+    """Wrong keys, missing permissions and bad input are raised at once; a timestamp is signed again."""
     script = Script(coded(code, 401))
     async with session_of(script) as session:
         with pytest.raises(APIError) as caught:
@@ -103,7 +103,7 @@ async def test_what_cannot_be_healed_is_sent_once(code: str) -> None:
 
 
 async def test_a_row_that_is_broken_is_not_asked_for_again() -> None:
-    """OKX answered, and would answer the same."""
+    """OKX responded, and would respond the same."""
     script = Script(page(200, b'{"code":"0","msg":"","data":[{}]}', "application/json"))
     async with session_of(script) as session:
         with pytest.raises(DecodeError, match=r"data\[0\].amt is missing.*newer version"):
@@ -124,7 +124,7 @@ async def test_one_attempt_is_one() -> None:
 
 @pytest.mark.parametrize("name", PASSING)
 async def test_a_write_is_never_sent_again_after_what_may_have_happened(name: str) -> None:
-    """It ends in `OutcomeUnknown`, which tells when it was sent and what came instead of an answer."""
+    """It ends in `OutcomeUnknown`, which has the time it was sent and what came instead of a response."""
     script = Script(PASSING[name])
     async with session_of(script, timeout=0.1) as session:
         with pytest.raises(OutcomeUnknown) as caught:
@@ -138,7 +138,7 @@ async def test_a_write_is_never_sent_again_after_what_may_have_happened(name: st
 
 @pytest.mark.parametrize(("code", "sends"), [("50011", 2), ("50102", 3), ("51736", 1)])
 async def test_a_write_is_sent_again_when_it_was_certainly_refused(code: str, sends: int) -> None:
-    """A full bucket and a wrong clock are healed, with the same body; a refusal of the write itself is told."""
+    """A full bucket and a wrong clock are recovered, with the same body; a refusal of the write itself is raised."""
     script = Script(*[coded(code, 429)] * (sends - 1), coded("51736" if sends == 1 else "0"))
     async with session_of(script) as session:
         if sends == 1:
@@ -170,7 +170,7 @@ async def test_a_page_that_is_not_okxs_says_what_to_do(status: int) -> None:
 
 @pytest.mark.parametrize("name", ["reset", "html 502", "html 200", "hang"])
 async def test_a_failure_keeps_nothing_alive(name: str) -> None:
-    """An error that nobody holds is gone at once, with its frames, and needs no garbage collector."""
+    """An error without references is gone at once, with its frames, and needs no garbage collector."""
     gone = []
     async with session_of(Script(PASSING[name]), timeout=0.1, attempts=1) as session:
         gc.disable()

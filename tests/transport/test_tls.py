@@ -21,7 +21,7 @@ WRITE: Endpoint[object] = Endpoint("POST", "/api/v5/x", READ.limit, decode=lambd
 GOOD = http_answer(b'{"code":"0","msg":"","data":[]}')
 
 
-async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await request_of(reader)
     writer.write(GOOD)
     await writer.drain()
@@ -54,7 +54,7 @@ def context_of(authority: trustme.CA, *names: str, ended: bool = False) -> ssl.S
 async def test_a_certificate_that_is_trusted(authority: trustme.CA, trusted: ssl.SSLContext) -> None:
     """By a borrowed session that knows who issued it."""
     async with (
-        serving_raw(answer, context_of(authority, "127.0.0.1")) as url,
+        serving_raw(respond, context_of(authority, "127.0.0.1")) as url,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trusted)) as http,
         Session(base_url=url, http=http, limiter=LocalLimiter()) as session,
     ):
@@ -63,7 +63,7 @@ async def test_a_certificate_that_is_trusted(authority: trustme.CA, trusted: ssl
 
 @pytest.mark.parametrize("wrong", ["nobody trusts it", "it is for another host", "it has ended"])
 @pytest.mark.parametrize("endpoint", [READ, WRITE], ids=["read", "write"])
-async def test_a_certificate_that_is_wrong_is_told_at_once(
+async def test_a_certificate_that_is_wrong_is_raised_at_once(
     authority: trustme.CA, trusted: ssl.SSLContext, wrong: str, endpoint: Endpoint[object]
 ) -> None:
     """Nothing is sent, and it is not tried again: the same certificate would come again."""
@@ -145,7 +145,7 @@ async def test_a_proxy_sees_where_to_and_nothing_else(authority: trustme.CA, tru
             back.close()
 
     async with (
-        serving_raw(answer, context_of(authority, "127.0.0.1")) as url,
+        serving_raw(respond, context_of(authority, "127.0.0.1")) as url,
         serving_raw(tunnel) as proxy,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trusted), proxy=proxy) as http,
         Session(base_url=url, http=http, limiter=LocalLimiter()) as session,

@@ -99,7 +99,7 @@ async def test_users_do_not_wait_for_each_other(exchange: Emulator, session: Ses
         (429, b"Too Many Requests"),
     ],
 )
-async def test_a_refusal_is_healed_unseen(status: int, body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_refusal_is_recovered_unseen(status: int, body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a 50011 the bucket pauses for a second, and the call is signed and sent again."""
     # The clock of this machine stands on that of the loop, so that a signature tells when it was made.
     monkeypatch.setattr(ServerClock.__init__, "__defaults__", (lambda: 1.7e9 + now(), now))
@@ -127,7 +127,7 @@ async def test_two_programs_that_spend_one_limit_both_get_their_balances(exchang
         assert one.counters.refusals + other.counters.refusals == exchange.tally().refused > 0
 
 
-async def test_ten_refusals_are_told() -> None:
+async def test_ten_refusals_end_each_lease() -> None:
     """The caller learns of it only when one call was refused ten times."""
     foreign, limiter = Foreign(refusals=1000), InstantLimiter()
 
@@ -140,7 +140,7 @@ async def test_ten_refusals_are_told() -> None:
     assert ["acquire", "answered", "refused"] * MAX_REFUSALS == limiter.events
 
 
-async def test_a_refusal_that_max_wait_cannot_heal_is_told() -> None:
+async def test_a_refusal_whose_pause_exceeds_max_wait_is_raised() -> None:
     """The pause is longer than the call may wait, so what OKX said is raised."""
     foreign = Foreign(refusals=1000)
 
@@ -213,7 +213,7 @@ async def test_by_ip_demo_and_live_share_a_bucket(exchange: Emulator) -> None:
 
 
 async def test_a_bucket_can_be_looked_at(exchange: Emulator, session: Session) -> None:
-    """With the limiter of this package it tells its free tokens."""
+    """With the limiter of this package it shows its free tokens."""
     await session.call(BALANCE, exchange.credentials)
 
     bucket = session.bucket(BALANCE, exchange.credentials)
@@ -259,7 +259,7 @@ async def test_identifying_keeps_history_and_order(exchange: Emulator) -> None:
 
 
 async def test_a_limiter_of_ones_own_need_not_merge(exchange: Emulator) -> None:
-    """`identify` tells the user all the same."""
+    """`identify` returns the user all the same."""
     async with Session(base_url=exchange.url, limiter=InstantLimiter()) as session:
         known = await session.identify(exchange.credentials)
 

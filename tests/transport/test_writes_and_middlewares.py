@@ -61,12 +61,12 @@ ELSEWHERE: dict[str, Callable[[], Exception]] = {
 @pytest.mark.parametrize("borrows", [False, True])
 @pytest.mark.parametrize("answer", ["good", "reset"])
 @pytest.mark.parametrize("name", ELSEWHERE)
-async def test_what_a_middleware_meets_elsewhere_says_nothing_of_a_write(
+async def test_a_failure_elsewhere_in_a_middleware_says_nothing_of_a_write(
     name: str,
     answer: str,
     borrows: bool,  # noqa: FBT001
 ) -> None:
-    """The write has arrived, so nobody is told that it did not happen."""
+    """The write has arrived, so no error says that it did not happen."""
 
     async def audit(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         with contextlib.suppress(aiohttp.ClientError):
@@ -90,7 +90,7 @@ async def test_what_a_middleware_meets_elsewhere_says_nothing_of_a_write(
 
 @pytest.mark.parametrize("borrows", [False, True])
 async def test_a_middleware_may_try_a_write_again_that_found_no_connection(borrows: bool) -> None:  # noqa: FBT001
-    """Nothing has left each time, and that is what its caller is told, even in a wrapping of the middleware's own."""
+    """Nothing has left each time, and that is what the error says, even inside an error of the middleware's own."""
     tries = []
 
     async def persist(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
@@ -117,7 +117,7 @@ async def test_a_middleware_may_try_a_write_again_that_found_no_connection(borro
 
 
 async def test_a_write_that_a_proxy_does_not_connect_did_not_happen() -> None:
-    """A proxy that does not lead to OKX has been told OKX's name, and nothing of the write."""
+    """A proxy that does not lead to OKX has seen OKX's name, and nothing of the write."""
     heard = []
 
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -136,7 +136,7 @@ async def test_a_write_that_a_proxy_does_not_connect_did_not_happen() -> None:
 
 
 async def test_a_write_that_was_refused_when_the_session_closes() -> None:
-    """Its timestamp was refused, and it waits for OKX's time: it has certainly not happened, and its caller is told so."""
+    """Its timestamp was refused, and it waits for OKX's time: it has certainly not happened, and its error says so."""
     asked_time = asyncio.Event()
 
     async def time_that_never_comes(request: web.BaseRequest) -> web.StreamResponse:
@@ -155,7 +155,7 @@ async def test_a_write_that_was_refused_when_the_session_closes() -> None:
 
 
 async def test_a_write_on_the_wire_when_the_session_closes() -> None:
-    """Nobody knows what became of it, so its caller is not told that nothing was sent."""
+    """What became of it is unknown, so no error says that nothing was sent."""
     script = Script(hang)
     async with session_of(script, timeout=5) as session:
         call = asyncio.ensure_future(session.call(WRITE, CREDENTIALS, {"amt": "1"}))

@@ -1,4 +1,4 @@
-"""Tables of answers and of failures of the wire, without a server.
+"""Tables of responses and of failures of the network, without a server.
 
 aioresponses stands in for the whole of aiohttp's request, middlewares included: what needs those is in test_session.py.
 """
@@ -54,7 +54,7 @@ def _wire() -> Iterator[aioresponses]:
         yield wire
 
 
-def answers(wire: aioresponses, **answer: object) -> None:
+def responds(wire: aioresponses, **answer: object) -> None:
     wire.get(URL, response_class=_Response, **answer)
 
 
@@ -70,8 +70,8 @@ async def failure() -> OKXError:
 
 
 async def test_a_balance(wire: aioresponses) -> None:
-    """The stand-in can answer with a balance, so the failures below are failures."""
-    answers(wire, payload={"code": "0", "data": [ROW], "msg": ""})
+    """The mock can respond with a balance, so the failures below are failures."""
+    responds(wire, payload={"code": "0", "data": [ROW], "msg": ""})
 
     async with SolStaking(CREDENTIALS) as staking:
         assert "OKSOL" == (await staking.balance()).ccy
@@ -109,7 +109,7 @@ async def test_a_balance(wire: aioresponses) -> None:
 )
 async def test_refusals(wire: aioresponses, status: int, body: bytes, kind: type[APIError], code: str | None) -> None:
     """Each refusal is of the class that its code, or else its status, asks for."""
-    answers(wire, status=status, body=body, headers={"x-trace-id": "abc"})
+    responds(wire, status=status, body=body, headers={"x-trace-id": "abc"})
 
     error = await failure()
 
@@ -135,9 +135,9 @@ async def test_refusals(wire: aioresponses, status: int, body: bytes, kind: type
     ],
 )
 @pytest.mark.parametrize("status", [200, 204])
-async def test_what_is_no_answer_of_okx(wire: aioresponses, status: int, body: bytes) -> None:
+async def test_a_body_that_is_no_response_of_okx(wire: aioresponses, status: int, body: bytes) -> None:
     """A status of success without a balance is a `DecodeError` with the status."""
-    answers(wire, status=status, body=body)
+    responds(wire, status=status, body=body)
 
     error = await failure()
 
@@ -148,7 +148,7 @@ async def test_what_is_no_answer_of_okx(wire: aioresponses, status: int, body: b
 @pytest.mark.parametrize("header", ["x-trace-id", "x-request-id", "traceid", "X-TRACE-ID"])
 async def test_the_trace_id_is_kept(wire: aioresponses, header: str) -> None:
     """OKX has named it in three ways."""
-    answers(wire, status=500, headers={header: "abc"})
+    responds(wire, status=500, headers={header: "abc"})
 
     assert "abc" == (await failure()).trace_id
 
@@ -188,8 +188,8 @@ REQUEST = aiohttp.RequestInfo(yarl.URL(URL), "GET", CIMultiDictProxy(CIMultiDict
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
 )
 async def test_failures_of_the_wire(wire: aioresponses, error: Exception, kind: type[OKXError]) -> None:
-    """Whatever aiohttp raises is told in our words, without aiohttp's frames."""
-    answers(wire, exception=error)
+    """Whatever aiohttp raises becomes an error of ours, without aiohttp's frames."""
+    responds(wire, exception=error)
 
     told = await failure()
 
@@ -201,7 +201,7 @@ async def test_failures_of_the_wire(wire: aioresponses, error: Exception, kind: 
 
 async def test_an_error_of_a_middleware_is_named(wire: aioresponses) -> None:
     """A mistake in a caller's own middleware is an `OKXError` like all others, says what was raised, and is not resent."""
-    answers(wire, exception=ZeroDivisionError("by zero"))
+    responds(wire, exception=ZeroDivisionError("by zero"))
 
     async with Session() as session:
         with pytest.raises(TransportError, match="a middleware raised ZeroDivisionError: by zero") as caught:
@@ -212,7 +212,7 @@ async def test_an_error_of_a_middleware_is_named(wire: aioresponses) -> None:
 
 async def test_what_bypasses_the_bucket_is_not_sent_again(wire: aioresponses) -> None:
     """Without a lease there is nothing that would keep a second sending within the limit."""
-    answers(wire, status=429, body=envelope("50011"), repeat=True)
+    responds(wire, status=429, body=envelope("50011"), repeat=True)
 
     assert RateLimited is type(await failure())
     assert 1 == sum(len(calls) for calls in wire.requests.values())
