@@ -24,20 +24,20 @@ from okx_sol_async import (
 )
 from okx_sol_async.transport import recovery, resend
 from okx_sol_async.transport.http import CONNECT_TIMEOUT
-from tests.support.serving import http_answer, request_of, serving_raw
+from tests.support.serving import http_response, request_of, serving_raw
 from tests.support.virtual_time import VirtualSocketLoop, run_with_sockets
 
 pytestmark = pytest.mark.virtual_clock
 
 CREDENTIALS = Credentials("8f1c2d3e-0000-4a5b-9c6d-7e8f90a1b2c3", "22582BD0CFF14C41EDBF1AB98506286D", "Test-Pass#1")
 ROW = {"ccy": "OKSOL", "amt": "1", "latestInterestAccrual": "0", "totalInterestAccrual": "0"}
-GOOD = http_answer(json.dumps({"code": "0", "msg": "", "data": [ROW]}).encode())
-TIME = http_answer(b'{"code":"0","msg":"","data":[{"ts":"1597026383085"}]}')
+GOOD = http_response(json.dumps({"code": "0", "msg": "", "data": [ROW]}).encode())
+TIME = http_response(b'{"code":"0","msg":"","data":[{"ts":"1597026383085"}]}')
 Respond = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 
 def coded(code: str, status: int = 200) -> bytes:
-    return http_answer(json.dumps({"code": code, "msg": "no", "data": []}).encode(), status)
+    return http_response(json.dumps({"code": code, "msg": "no", "data": []}).encode(), status)
 
 
 HANG = b"hang"

@@ -24,7 +24,7 @@ import attrs
 from okx_sol_async import BALANCE, Credentials, LocalLimiter, OKXError, RateLimit, Scope, Session
 from okx_sol_async.transport import resend as retries
 from tests.benchmarks.report import Figure, Line, Note
-from tests.support.serving import http_answer, request_of, serving_raw
+from tests.support.serving import http_response, request_of, serving_raw
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,17 +36,17 @@ TIMEOUT: Final = 0.5
 GOAL_BLOCKS: Final = 1.0
 READ: Final = attrs.evolve(BALANCE, limit=RateLimit(1000, 0.001, Scope.USER))
 _ROW: Final = {"ccy": "OKSOL", "amt": "1", "latestInterestAccrual": "0", "totalInterestAccrual": "0"}
-_GOOD: Final = http_answer(json.dumps({"code": "0", "msg": "", "data": [_ROW]}).encode())
+_GOOD: Final = http_response(json.dumps({"code": "0", "msg": "", "data": [_ROW]}).encode())
 #: What befalls a call, and how often in a thousand; `None` hangs, and what is cut ends its connection.
 _FAULTS: Final = (
     (60, b""),
     (40, _GOOD[:30]),
     (40, _GOOD[:-30]),
-    (40, http_answer(b"<html>Just a moment...</html>")),
-    (40, http_answer(b"", 503)),
-    (20, http_answer(b'{"code":"50113","msg":"no","data":[]}', 401)),
-    (20, http_answer(gzip.compress(b"x" * 5000), 200, b"Content-Encoding: gzip")),
-    (20, http_answer(b"x", 200, b"Content-Encoding: gzip")),
+    (40, http_response(b"<html>Just a moment...</html>")),
+    (40, http_response(b"", 503)),
+    (20, http_response(b'{"code":"50113","msg":"no","data":[]}', 401)),
+    (20, http_response(gzip.compress(b"x" * 5000), 200, b"Content-Encoding: gzip")),
+    (20, http_response(b"x", 200, b"Content-Encoding: gzip")),
     (5, b"HTTP/9.9 what\r\n\r\n"),
     (5, None),
 )

@@ -22,7 +22,7 @@ from okx_sol_async import (
 )
 from tests.support.garbage import MEBIBYTE, bodies, mutated
 from tests.support.scripted import CREDENTIALS, GOOD, READ
-from tests.support.serving import http_answer, request_of, serving_raw
+from tests.support.serving import http_response, request_of, serving_raw
 from tests.support.virtual_time import VirtualSocketLoop
 
 pytestmark = pytest.mark.virtual_clock
@@ -48,19 +48,19 @@ def bomb(wbits: int, size: int = 200 * MEBIBYTE) -> bytes:
 
 
 RIGHT = {
-    "no content type": http_answer(GOOD),
-    "wrong content type": http_answer(GOOD, 200, b"Content-Type: image/png"),
-    "charset that does not exist": http_answer(GOOD, 200, b"Content-Type: application/json; charset=klingon"),
-    "charset that is another": http_answer(GOOD, 200, b"Content-Type: application/json; charset=utf-16"),
-    "gzip": http_answer(gzip.compress(GOOD), 200, b"Content-Encoding: gzip"),
-    "deflate": http_answer(zlib.compress(GOOD), 200, b"Content-Encoding: deflate"),
-    "unknown encoding": http_answer(GOOD, 200, b"Content-Encoding: rot13"),
-    "a hint before": b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + http_answer(GOOD),
+    "no content type": http_response(GOOD),
+    "wrong content type": http_response(GOOD, 200, b"Content-Type: image/png"),
+    "charset that does not exist": http_response(GOOD, 200, b"Content-Type: application/json; charset=klingon"),
+    "charset that is another": http_response(GOOD, 200, b"Content-Type: application/json; charset=utf-16"),
+    "gzip": http_response(gzip.compress(GOOD), 200, b"Content-Encoding: gzip"),
+    "deflate": http_response(zlib.compress(GOOD), 200, b"Content-Encoding: deflate"),
+    "unknown encoding": http_response(GOOD, 200, b"Content-Encoding: rot13"),
+    "a hint before": b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + http_response(GOOD),
     "until the end": b"HTTP/1.0 200 OK\r\n\r\n" + GOOD,
     "one byte in each chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     + b"".join(b"1\r\n%c\r\n" % byte for byte in GOOD)
     + b"0\r\n\r\n",
-    "strange Date": http_answer(GOOD, 200, b"Date: \xff\xfe 99 Foo 99999999999"),
+    "strange Date": http_response(GOOD, 200, b"Date: \xff\xfe 99 Foo 99999999999"),
 }
 
 
@@ -96,15 +96,15 @@ WRONG: dict[str, tuple[bytes, type[OKXError]]] = {
     "cut in a chunk": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n50\r\n{", TransportError),
     "another protocol from here on": (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n\0\0\0", OKXError),
     "no content": (b"HTTP/1.1 204 No Content\r\n\r\n" + GOOD, OKXError),
-    "gzip that is none": (http_answer(GOOD, 200, b"Content-Encoding: gzip"), TransportError),
-    "gzip that is cut": (http_answer(gzip.compress(GOOD)[:-12], 200, b"Content-Encoding: gzip"), OKXError),
-    "gzip bomb": (http_answer(bomb(31), 200, b"Content-Encoding: gzip"), OKXError),
-    "deflate bomb": (http_answer(bomb(15), 200, b"Content-Encoding: deflate"), OKXError),
-    "raw deflate bomb": (http_answer(bomb(-15), 200, b"Content-Encoding: deflate"), OKXError),
-    "gzip bomb with a refusal": (http_answer(bomb(31), 503, b"Content-Encoding: gzip"), OKXError),
-    "many gzips": (http_answer(gzip.compress(b"") * 50_000, 200, b"Content-Encoding: gzip"), OKXError),
-    "brotli that is none": (http_answer(GOOD + b"\xff", 200, b"Content-Encoding: br"), OKXError),
-    "far redirect": (http_answer(b"", 302, b"Location: \x01\xff://["), OKXError),
+    "gzip that is none": (http_response(GOOD, 200, b"Content-Encoding: gzip"), TransportError),
+    "gzip that is cut": (http_response(gzip.compress(GOOD)[:-12], 200, b"Content-Encoding: gzip"), OKXError),
+    "gzip bomb": (http_response(bomb(31), 200, b"Content-Encoding: gzip"), OKXError),
+    "deflate bomb": (http_response(bomb(15), 200, b"Content-Encoding: deflate"), OKXError),
+    "raw deflate bomb": (http_response(bomb(-15), 200, b"Content-Encoding: deflate"), OKXError),
+    "gzip bomb with a refusal": (http_response(bomb(31), 503, b"Content-Encoding: gzip"), OKXError),
+    "many gzips": (http_response(gzip.compress(b"") * 50_000, 200, b"Content-Encoding: gzip"), OKXError),
+    "brotli that is none": (http_response(GOOD + b"\xff", 200, b"Content-Encoding: br"), OKXError),
+    "far redirect": (http_response(b"", 302, b"Location: \x01\xff://["), OKXError),
 }
 
 
@@ -132,7 +132,7 @@ async def test_what_is_wrong_ends_in_an_error_and_little_memory(name: str) -> No
 
 
 async def drip_head(writer: asyncio.StreamWriter) -> None:
-    for byte in http_answer(GOOD):
+    for byte in http_response(GOOD):
         writer.write(bytes([byte]))
         await asyncio.sleep(0.02)
 
@@ -269,9 +269,9 @@ tokens = st.sampled_from(
 wires = (
     st.binary(max_size=100)
     | st.lists(tokens | st.binary(max_size=8), max_size=12).map(b"".join)
-    | mutated(http_answer(GOOD, 200, b"Content-Type: application/json", b"Date: Sun, 06 Nov 1994 08:49:37 GMT"))
+    | mutated(http_response(GOOD, 200, b"Content-Type: application/json", b"Date: Sun, 06 Nov 1994 08:49:37 GMT"))
     | mutated(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(GOOD), GOOD))
-    | bodies.map(http_answer)
+    | bodies.map(http_response)
 )
 
 

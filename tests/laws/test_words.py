@@ -48,15 +48,14 @@ WORDS_TO_REWRITE: Final = (
 NAMES_TO_REWRITE: Final = ("ratelimit/",)
 TESTS_TO_REWRITE: Final = (
     "benchmarks/",
-    "codec/",
-    "laws/",
+    "laws/test_either_limiter.py",
+    "laws/test_event_loops.py",
+    "laws/test_money.py",
+    "laws/test_scale.py",
+    "laws/test_window_law.py",
     "ratelimit/",
     "simulation/",
     "staking/",
-    "support/",
-    "test_errors.py",
-    "test_session",
-    "transport/",
 )
 #: Test files that are still longer than `LONGEST`. It only gets shorter.
 FILES_TO_SPLIT: Final = (

@@ -72,7 +72,7 @@ class SkewedLoop(asyncio.SelectorEventLoop):
 
 
 def call_without_pause(skew: float, *where: str) -> None:
-    """Call from a machine whose clocks are so many seconds ahead."""
+    """Call from a machine whose clocks are ``skew`` seconds ahead."""
     real = time.time
     time.time = lambda: real() + skew
     with asyncio.Runner(loop_factory=lambda: SkewedLoop(skew)) as runner:

@@ -178,7 +178,7 @@ def pass_by(_: Example) -> None:
 
 
 def refuse(example: Example) -> str:
-    """Fail on a block that nobody knows how to check."""
+    """Fail on a block in a language without a check."""
     return f"no check for blocks in {example.region.lexemes['language']!r}: write one, or mark the block as text"
 
 

@@ -67,7 +67,7 @@ class Guard:
         return sorted({where for where, text in (*self.produced, *more) if self.is_in(text)})
 
     def is_in(self, text: str) -> bool:
-        """Tell whether ``text`` holds a secret."""
+        """Return whether ``text`` holds a secret."""
         parts = self.parts
         return any(text[start : start + PART] in parts for start in range(len(text) - PART + 1)) or any(
             key in text for key in self.keys
@@ -83,7 +83,7 @@ GUARD: Final = Guard()
 
 
 def _could_be_secret(part: str) -> bool:
-    """Tell whether a part is more than what stands in names, messages, numbers and addresses of memory too."""
+    """Return whether a part is more than what stands in names, messages, numbers and addresses of memory too."""
     is_word = not part.strip(string.ascii_lowercase + "-_ ")
     # Of thousands of made-up secrets some have a part that is a number, and a log is full of numbers.
     is_number = not part.strip(string.digits + "abcdefx.-")

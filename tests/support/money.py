@@ -238,7 +238,7 @@ class Program:
             self._check_result(one, made)
 
     def _check_result(self, one: Sent, made: dict[Decimal, EmulatedOrder]) -> None:
-        """Hold what was said of a write against the book, if time can tell it from the others."""
+        """Hold what was said of a write against the book, if its time distinguishes it from the others."""
         truth = made.get(one.amt)
         found = None if one.found is None else one.found.request_time
         if found == (None if truth is None else truth.request_time):

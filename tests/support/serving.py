@@ -1,4 +1,4 @@
-"""A server that answers every request in one way."""
+"""A server that responds to every request in one way."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ async def serving_raw(
     ssl: SSLContext | None = None,
     host: str = "127.0.0.1",
 ) -> AsyncIterator[str]:
-    """Let one function answer each connection, byte by byte, and yield the URL. Connections end with it."""
+    """Let one function respond on each connection, byte by byte, and yield the URL. Connections end with it."""
     connections: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -55,13 +55,13 @@ async def serving_raw(
 
 
 async def request_of(reader: asyncio.StreamReader) -> bytes:
-    """Read the head of a request, and the body that it tells of."""
+    """Read the head of a request, and the body that it announces."""
     head = await reader.readuntil(b"\r\n\r\n")
     length = next((int(line[16:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length: ")), 0)
     return head + await reader.readexactly(length)
 
 
-def http_answer(body: bytes, status: int = 200, *headers: bytes) -> bytes:
-    """Return an answer as it goes over the wire."""
+def http_response(body: bytes, status: int = 200, *headers: bytes) -> bytes:
+    """Return a response as it goes over the network."""
     head = [b"HTTP/1.1 %d x" % status, b"Content-Length: %d" % len(body), *headers]
     return b"\r\n".join(head) + b"\r\n\r\n" + body

@@ -63,7 +63,7 @@ class SharedLoop(VirtualLoop):
 
     @contextmanager
     def asking(self) -> Iterator[None]:
-        """Let the clock stand still until an answer comes."""
+        """Let the clock stand still until a response comes."""
         self._polling.asked += 1
         try:
             yield
@@ -71,7 +71,7 @@ class SharedLoop(VirtualLoop):
             self._polling.asked -= 1
 
     def is_answered(self, *, answers: bool) -> None:
-        """Tell whether the server can answer: one that is frozen cannot, one that is killed refuses and so does."""
+        """Say whether the server can respond: one that is frozen cannot, one that is killed refuses and so does."""
         self._polling.answers = answers
 
     def hold_up(self, seconds: float) -> None:

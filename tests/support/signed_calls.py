@@ -150,7 +150,7 @@ class Caller:
 
 
 async def raw_call(exchange: Emulator, headers: Mapping[str, str], path: str = BALANCE_PATH) -> str:
-    """Send what aiohttp's client would tidy up, and return the code of the answer."""
+    """Send what aiohttp's client would tidy up, and return the code of the response."""
     lines = [f"GET {path} HTTP/1.1", "Host: localhost", "Connection: close", *map(": ".join, headers.items())]
     reader, writer = await asyncio.open_connection("127.0.0.1", URL(exchange.url).port)
     writer.write("\r\n".join([*lines, "", ""]).encode("latin-1"))

@@ -95,7 +95,7 @@ def test_a_block_that_is_right_passes(text: str) -> None:
     ],
 )
 def test_a_block_that_is_wrong_fails(text: str) -> None:
-    """What a document shows fails if it is not so, or if nobody can tell."""
+    """What a document shows fails if it is not so, or if that cannot be checked."""
     with pytest.raises(SybilFailure):
         evaluate(text)
 
@@ -167,7 +167,7 @@ def test_the_tree_of_errors_is_the_real_one() -> None:
 
 
 def test_the_reference_has_every_public_name() -> None:
-    """A public name that the reference forgets does not exist for those who read it."""
+    """A public name that the reference forgets does not exist for its readers."""
     page = (ROOT / "docs" / "api.md").read_text()
     named = {name.rpartition(".")[2] for name in re.findall(r"^\.\. auto\w+:: (\S+)$", page, flags=re.MULTILINE)}
 
@@ -210,7 +210,7 @@ def test_every_link_between_pages_leads_somewhere() -> None:
 # python-okx asks for the time in a way that Python 3.12 began to warn of.
 @pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning:okx.utils")
 def test_what_the_readme_says_of_python_okx(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The official client returns a refusal as it returns any other answer, and does not keep the limit."""
+    """The official client returns a refusal as it returns any other response, and does not keep the limit."""
     with Emulator() as exchange:
         key = exchange.credentials
         assert exchange._server._background is not None

@@ -39,7 +39,7 @@ class Valkey:
         return redis.Redis(port=self.port, socket_timeout=None)
 
     def start(self, *command_line: str) -> Self:
-        """Begin, and wait until it answers; with a command line of its own if there is one."""
+        """Begin, and wait until it responds; with a command line of its own if there is one."""
         usual = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", self._folder.name]
         usual += ["--save", "", "--appendonly", "no", *self.settings]
         command = [str(get_binary_path()), *(command_line or usual)]
@@ -62,7 +62,7 @@ class Valkey:
             process.wait()
 
     def freeze(self) -> None:
-        """Stop answering, and keep the connections."""
+        """Stop responding, and keep the connections."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
@@ -88,7 +88,7 @@ def valkey(*settings: str) -> Iterator[Valkey]:
 
 
 def free_port() -> int:
-    """Return a port that nobody has, and that no connection is given either before it is used."""
+    """Return a free port that no connection is given either before it is used."""
     while True:
         port = secrets.choice(_NEVER_GIVEN)
         with socket.socket() as probe, contextlib.suppress(OSError):

@@ -38,14 +38,14 @@ class Wire:
         return await self.reader.read()
 
     async def one(self) -> tuple[bytes, bytes]:
-        """Return the head and the body of one answer."""
+        """Return the head and the body of one response."""
         head = await self.reader.readuntil(b"\r\n\r\n")
         [length] = [int(line[15:]) for line in head.split(b"\r\n") if line.startswith(b"Content-Length")]
         return head, await self.reader.readexactly(length)
 
 
 async def raw(exchange: Emulator, **request: str) -> tuple[bytes, bytes]:
-    """Return head and body of an answer, on a connection that ends after it."""
+    """Return head and body of a response, on a connection that ends after it."""
     async with Wire(exchange) as wire:
         wire.send(more="Connection: close", **request)
         head, _, body = (await wire.everything()).partition(b"\r\n\r\n")

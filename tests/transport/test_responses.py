@@ -156,7 +156,7 @@ async def test_the_trace_id_is_kept(wire: aioresponses, header: str) -> None:
 async def test_a_mock_gives_a_response_with_its_data(wire: aioresponses) -> None:
     """Where a mock takes the place of the network, `Session.request` says that nothing was sent."""
     body = envelope("0", data=[{"ccy": "OKSOL", "amt": "1", "latestInterestAccrual": "0", "totalInterestAccrual": "0"}])
-    answers(wire, body=body, headers={"X-Trace-Id": "mocked"})
+    responds(wire, body=body, headers={"X-Trace-Id": "mocked"})
     async with Session() as session:
         response = await session.request(BALANCE, CREDENTIALS)
 

@@ -11,14 +11,14 @@ import trustme
 
 from okx_sol_async import BALANCE, Credentials, Endpoint, LocalLimiter, RateLimit, Scope, Session, TransportError
 from okx_sol_async.transport import resend
-from tests.support.serving import http_answer, request_of, serving_raw
+from tests.support.serving import http_response, request_of, serving_raw
 
 pytestmark = pytest.mark.virtual_clock
 
 CREDENTIALS = Credentials("8f1c2d3e-0000-4a5b-9c6d-7e8f90a1b2c3", "22582BD0CFF14C41EDBF1AB98506286D", "Test-Pass#1")
 READ = attrs.evolve(BALANCE, limit=RateLimit(1000, 0.001, Scope.USER))
 WRITE: Endpoint[object] = Endpoint("POST", "/api/v5/x", READ.limit, decode=lambda data: data, safe_to_resend=False)
-GOOD = http_answer(b'{"code":"0","msg":"","data":[]}')
+GOOD = http_response(b'{"code":"0","msg":"","data":[]}')
 
 
 async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -29,7 +29,7 @@ from tests.support.scripted import (
     reset,
     session_of,
 )
-from tests.support.serving import http_answer, request_of, serving, serving_raw
+from tests.support.serving import http_response, request_of, serving, serving_raw
 from tests.support.virtual_time import now
 
 pytestmark = pytest.mark.virtual_clock
@@ -122,7 +122,7 @@ async def test_a_write_that_a_proxy_does_not_connect_did_not_happen() -> None:
 
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         heard.append(await request_of(reader))
-        writer.write(http_answer(b"", 407))
+        writer.write(http_response(b"", 407))
 
     async with (
         serving_raw(refuse) as proxy,
