@@ -1,6 +1,7 @@
 """The asyncio SDK for OKX's SOL staking API."""
 
 from okx_sol_async.checkup import Checkup, Finding, Level
+from okx_sol_async.codec.builtins import to_builtins, to_json
 from okx_sol_async.config import Region
 from okx_sol_async.endpoint import ACCOUNT_CONFIG, ASSET_BALANCES, SYSTEM_STATUS, Endpoint
 from okx_sol_async.errors import (
@@ -126,4 +127,6 @@ __all__ = [
     "apy_history",
     "balances",
     "sign",
+    "to_builtins",
+    "to_json",
 ]

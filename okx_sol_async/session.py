@@ -275,6 +275,29 @@ class Session:
         """
         return await self.new_call(endpoint, credentials, parameters).run()
 
+    async def shared_call(self, endpoint: Endpoint[R], credentials: Credentials | None, max_age: float) -> R:
+        """Call an endpoint without parameters, or share the call or the result of an equal one.
+
+        Args:
+            endpoint: as for `call`; a read.
+            credentials: as for `call`.
+            max_age: how many seconds ago the result may have come. 0: a call of its own is made.
+
+        Raises:
+            ConfigurationError: ``max_age`` is not a number of seconds; or as `call` does.
+            OKXError: as `call` does.
+
+        """
+        if max_age == 0:
+            return await self.call(endpoint, credentials)
+        age = seconds("max_age", max_age, positive=False)
+        if self.closed:
+            # It says so, as every call does.
+            return await self.call(endpoint, credentials)
+        self._connections.bind(asyncio.get_running_loop())
+        key = self._state.bucket_key(endpoint, credentials)
+        return await self._state.shared_reads.read(key, age, lambda: self.call(endpoint, credentials))
+
     async def request(
         self,
         endpoint: Endpoint[R],

@@ -131,10 +131,16 @@ class SolStaking:
         self._credentials = await self._session.identify(self._credentials)
         return str(self._credentials.user_id)
 
-    async def balance(self) -> Balance:
+    async def balance(self, *, max_age: float = 0.0) -> Balance:
         """Return the OKSOL that the account holds, and its interest.
 
         The amounts are in OKSOL, exact. An account that never staked has a balance of zero.
+
+        Args:
+            max_age: seconds. With more than 0, an equal read of this user that is in flight, or whose response came at
+                most so long ago, is shared instead of made; with 0, a call of its own is made. An error is shared only
+                by the callers that waited for that very call, and a caller that is cancelled cancels no other.
+                What this user has purchased or redeemed in that time may be missing in it.
 
         Raises:
             ConfigurationError: the session is closed or another event loop's; nothing was sent.
@@ -147,12 +153,15 @@ class SolStaking:
         `OKX: GET / Balance <https://www.okx.com/docs-v5/en/#financial-product-sol-staking-get-balance>`_
         (Read permission, 6 requests a second per user).
         """
-        return await self._session.call(BALANCE, self._credentials)
+        return await self._session.shared_call(BALANCE, self._credentials, max_age)
 
-    async def product_info(self) -> ProductInfo:
+    async def product_info(self, *, max_age: float = 0.0) -> ProductInfo:
         """Return the terms of SOL staking: the rate, the least purchase, and what can be redeemed fast.
 
         The amounts are in SOL and OKSOL. The rate is a fraction: ``Decimal("0.0557")`` is 5.57 %.
+
+        Args:
+            max_age: as for `balance`.
 
         Raises:
             OKXError: as `balance` does.
@@ -160,7 +169,7 @@ class SolStaking:
         `OKX: GET / Product info <https://www.okx.com/docs-v5/en/#financial-product-sol-staking-get-product-info>`_
         (Read permission, 3 requests a second per user).
         """
-        return await self._session.call(PRODUCT_INFO, self._credentials)
+        return await self._session.shared_call(PRODUCT_INFO, self._credentials, max_age)
 
     async def purchase(self, amt: Decimal | str) -> Receipt:
         """Stake SOL from the funding account, which becomes OKSOL.

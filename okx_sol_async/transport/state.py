@@ -12,6 +12,7 @@ from okx_sol_async.transport.budget import RetryBudget
 from okx_sol_async.transport.clock_sync import ClockSynchronizer
 from okx_sol_async.transport.in_flight import CallsInFlight, TimeoutRegistry
 from okx_sol_async.transport.metrics import Observers
+from okx_sol_async.transport.shared_reads import SharedReads
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,6 +43,7 @@ class SessionState:
     clock: ClockSynchronizer = attrs.field(factory=ClockSynchronizer)
     budget: RetryBudget = attrs.field(factory=RetryBudget)
     in_flight: CallsInFlight = attrs.field(factory=CallsInFlight)
+    shared_reads: SharedReads = attrs.field(factory=SharedReads)
     timeouts: TimeoutRegistry = attrs.field(factory=TimeoutRegistry)
     _origin_text: str = attrs.field(init=False, default=attrs.Factory(lambda self: str(self.origin), takes_self=True))
     _urls: dict[str, URL] = attrs.field(init=False, factory=dict)

@@ -27,7 +27,7 @@ ROWS = (
 )
 # The rows inside a package that stands as one name in a row above.
 INNER_ROWS = {
-    "codec": ({"__init__"}, {"envelope"}, {"structure"}),
+    "codec": ({"__init__"}, {"envelope", "builtins"}, {"structure"}),
     "ratelimit": (
         {"__init__", "shared.__init__"},
         {"window", "waiters", "pacing", "latency", "loops"},
@@ -43,7 +43,7 @@ INNER_ROWS = {
     "signing": ({"__init__"}, {"redaction", "owners"}, {"credentials"}, {"signer"}),
     "transport": (
         {"__init__"},
-        {"budget", "clock", "events", "http", "in_flight", "interruption", "resend"},
+        {"budget", "clock", "events", "http", "in_flight", "interruption", "resend", "shared_reads"},
         {"metrics"},
         {"observed"},
         {"clock_sync", "failures"},
