@@ -1,4 +1,4 @@
-"""The asyncio SDK for OKX's SOL staking API."""
+"""An unofficial asyncio client for OKX's SOL staking API."""
 
 from okx_sol_async.checkup import Checkup, Finding, Level
 from okx_sol_async.codec.builtins import to_builtins, to_json
