@@ -2,9 +2,15 @@
 
 import sys
 
+from okx_sol_async.version import __version__
+
 
 def main() -> None:
     """Run the command line, or say what it needs."""
+    if sys.argv[1:] == ["--version"] and sys.stdout is not None:
+        # The command line itself would cost as much time again.
+        sys.stdout.write(f"{__version__}\n")
+        return
     try:
         from okx_sol_async.cli import run  # noqa: PLC0415 - what it imports is an extra
     except ModuleNotFoundError as error:

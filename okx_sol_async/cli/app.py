@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from cyclopts import App, CycloptsError, UnusedCliTokensError
 
@@ -22,6 +22,9 @@ from okx_sol_async.cli.render.messages import fail, log_on_stderr
 from okx_sol_async.cli.signals import sigterm_interrupts
 from okx_sol_async.errors import ConfigurationError, OKXError
 from okx_sol_async.version import __version__
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 app = App(
     name="okx-sol",
@@ -137,7 +140,14 @@ def _command_first(words: list[str]) -> list[str]:
 def _run(words: list[str]) -> int:
     try:
         with log_on_stderr():
-            code = app(words, exit_on_error=False, print_error=False, result_action="return_value")
+            code = app(
+                words,
+                # Only help is printed by cyclopts.
+                console=_help_console() if _asks_for_help(words) else None,
+                exit_on_error=False,
+                print_error=False,
+                result_action="return_value",
+            )
         sys.stdout.flush()
     except CycloptsError as error:
         return fail(_mistyped(error), _help_hint(words), EXIT_CODES[ConfigurationError])
@@ -148,6 +158,21 @@ def _run(words: list[str]) -> int:
     except OSError as error:
         return _cannot_write(error)
     return code if type(code) is int else 0
+
+
+def _asks_for_help(words: list[str]) -> bool:
+    return not words or not {*words}.isdisjoint(app.help_flags)
+
+
+def _help_console() -> Console:
+    """Return a console that reports a broken pipe; rich would end the process by itself, with another exit code."""
+    from rich.console import Console  # noqa: PLC0415 - only for help
+
+    class HelpConsole(Console):
+        def on_broken_pipe(self) -> NoReturn:
+            raise BrokenPipeError
+
+    return HelpConsole()
 
 
 def _mistyped(error: CycloptsError) -> str:

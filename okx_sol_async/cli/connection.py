@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Final
 
 import attrs
 from cyclopts import Parameter
 
-from okx_sol_async.cli.render.messages import log_level
+from okx_sol_async.cli.render.messages import log_level, log_resends
 from okx_sol_async.config import Region
 from okx_sol_async.errors import ConfigurationError
 from okx_sol_async.session import Session
@@ -110,7 +110,7 @@ class ExchangeOptions:
     @asynccontextmanager
     async def connected(self, observe: Observe | None = None) -> AsyncIterator[ConnectedExchange]:
         """Open a session with OKX or with a local exchange."""
-        with log_level(self._log_level):
+        with self._log():
             if self.emulator:
                 async with self._emulated(observe) as exchange:
                     yield exchange
@@ -120,12 +120,10 @@ class ExchangeOptions:
             ) as session:
                 yield ConnectedExchange(session)
 
-    @property
-    def _log_level(self) -> int:
+    def _log(self) -> AbstractContextManager[None]:
         if self.verbose:
-            return logging.DEBUG
-        # Resends and the end of an outage are news for a person who waits.
-        return logging.INFO if sys.stderr is not None and sys.stderr.isatty() else logging.WARNING
+            return log_level(logging.DEBUG)
+        return log_resends() if sys.stderr is not None and sys.stderr.isatty() else log_level(logging.WARNING)
 
     @asynccontextmanager
     async def _emulated(self, observe: Observe | None) -> AsyncIterator[ConnectedExchange]:

@@ -108,6 +108,24 @@ def test_options_may_stand_before_the_command(
     assert "0.01100012" == json.loads(capsys.readouterr().out)["amt"]
 
 
+def test_the_version_is_printed_without_the_command_line() -> None:
+    """Neither cyclopts nor rich is imported for it, and no command for the list of commands."""
+    imported = "import sys; from okx_sol_async.__main__ import main; sys.argv[1:] = [{flag!r}]\ntry:\n main()\nexcept SystemExit: pass\n"
+    imported += "print(*sys.modules, file=sys.stderr)"
+    for flag, unwanted in (("--version", ("cyclopts", "rich")), ("--help", ("okx_sol_async.cli.commands",))):
+        ended = subprocess.run(  # noqa: S603
+            [COMMAND[0], "-c", imported.format(flag=flag)],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=environment(),
+        )
+        assert ended.stdout
+        modules = ended.stderr.split()
+        assert "okx_sol_async" in modules
+        assert not [module for module in modules if module.startswith(unwanted)]
+
+
 def test_yes_may_stand_before_a_purchase(as_user: Emulator) -> None:
     """The amount stays where it is."""
     assert 0 == run(["-y", "purchase", "1.5"])
@@ -222,10 +240,10 @@ def test_termination_is_quiet(wrapper: list[str]) -> None:
     assert (143, b"") == (process.returncode, complaint)
 
 
-@pytest.mark.parametrize("form", ["", "--json"])
-def test_a_reader_that_has_enough_is_no_error(form: str) -> None:
+@pytest.mark.parametrize("arguments", ["balance --emulator", "balance --emulator --json", "--help", "apy --help", ""])
+def test_a_reader_that_has_enough_is_no_error(arguments: str) -> None:
     """A closed pipe ends the command without a traceback."""
-    script = f"set -o pipefail; {' '.join(COMMAND)} balance --emulator {form} | true; exit $?"
+    script = f"set -o pipefail; {' '.join(COMMAND)} {arguments} | true; exit $?"
     ended = subprocess.run(  # noqa: S602
         script, shell=True, executable="/bin/bash", capture_output=True, text=True, check=False, env=environment()
     )

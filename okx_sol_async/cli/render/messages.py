@@ -82,6 +82,21 @@ def log_level(level: int) -> Iterator[None]:
         _LOGGER.setLevel(before)
 
 
+@contextmanager
+def log_resends() -> Iterator[None]:
+    """Log what is worth a line to a person who waits: each resend, and all from INFO on."""
+
+    def is_wanted(record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.INFO or hasattr(record, "wait")
+
+    _LOGGER.addFilter(is_wanted)
+    try:
+        with log_level(logging.DEBUG):
+            yield
+    finally:
+        _LOGGER.removeFilter(is_wanted)
+
+
 class _StderrHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         warn(record.getMessage())

@@ -16,6 +16,16 @@ def test_after_a_second_the_command_says_that_it_waits(as_user: Emulator) -> Non
     assert "\x1b[?25h" in shown.raw.rpartition("\x1b[?25l")[2]
 
 
+def test_each_resend_is_a_line(as_user: Emulator) -> None:
+    """A person who waits sees why."""
+    as_user.fail_next(Refusal("50001"), times=2)
+    with terminal("balance", **set_of(as_user)) as shown:
+        assert 0 == shown.end()
+
+    assert 2 == shown.text.count("resent")
+    assert "Staked " in shown.text
+
+
 def test_without_a_terminal_nothing_moves(as_user: Emulator) -> None:
     """Scripts see nothing of it on stderr."""
     as_user.fail_next(Refusal("50001"))
