@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from okx_sol_async.emulator import EmulatedOrder, Emulator, OrderType
+from okx_sol_async.emulator import EmulatedOrder, Emulator, OrderType, Window
 
 #: The history: how many days ago, milliseconds of that day (UTC), kind, amount and status.
 _PAST: Final[tuple[tuple[int, int, OrderType, str, str], ...]] = (
@@ -22,10 +22,30 @@ _PAST: Final[tuple[tuple[int, int, OrderType, str, str], ...]] = (
 _PURCHASE_TAKES: Final = timedelta(seconds=1.2)
 
 
-def new_emulator(*, demo: bool, port: int = 0) -> Emulator:
+def new_emulator(
+    *,
+    demo: bool,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    window: Window = "sliding",
+    latency: float = 0.0,
+    jitter: float = 0.0,
+    seed: int | None = None,
+    token: str | None = None,
+) -> Emulator:
     """Return a local exchange whose first user has a history; interest accrues as the days go by."""
     # Interest accrues only by a clock that is passed in.
-    exchange = Emulator(demo=demo, port=port, now=time.time)
+    exchange = Emulator(
+        demo=demo,
+        host=host,
+        port=port,
+        window=window,
+        latency=latency,
+        jitter=jitter,
+        seed=seed,
+        token=token,
+        now=time.time,
+    )
     exchange.user.add_orders(_orders(exchange.now(), timedelta(days=exchange.product.redempt_days)))
     return exchange
 

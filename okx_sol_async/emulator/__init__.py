@@ -22,6 +22,7 @@ from okx_sol_async.emulator.accounts.orders import EmulatedOrder, OrderType
 from okx_sol_async.emulator.accounts.product import REPORTED_TIERS, Product
 from okx_sol_async.emulator.accounts.state import ApiKey, Permission
 from okx_sol_async.emulator.accounts.users import DEFAULT_BALANCE, DEFAULT_PERMISSIONS, DEFAULT_SOL, EmulatedUser
+from okx_sol_async.emulator.control.request_log import LogFormat, RequestLog
 from okx_sol_async.emulator.emulator import Emulator
 from okx_sol_async.emulator.faults.injections import FaultRule, Injection
 from okx_sol_async.emulator.gateway.journal import JOURNAL_SIZE, JournalEntry, Tally
@@ -43,11 +44,13 @@ __all__ = [
     "FixedWindow",
     "Injection",
     "JournalEntry",
+    "LogFormat",
     "Maintenance",
     "OrderType",
     "Outage",
     "Permission",
     "Product",
+    "RequestLog",
     "SlidingWindow",
     "Tally",
     "TokenWindow",

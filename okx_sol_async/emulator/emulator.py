@@ -104,6 +104,24 @@ class Emulator(EmulatedExchange):
             raise ConfigurationError(message, hint="Serve it with `async with` or `with`.")
         return self._url
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that point a program to the exchange and its first user: ``OKX_BASE_URL`` and the others.
+
+        Raises:
+            ConfigurationError: it has not been served yet.
+
+        """
+        key = self.credentials
+        return {
+            "OKX_BASE_URL": self.url,
+            "OKX_API_KEY": key.api_key,
+            "OKX_SECRET_KEY": key.secret_key,
+            "OKX_PASSPHRASE": key.passphrase,
+            "OKX_USER_ID": self.user.uid,
+            "OKX_DEMO": "1" if self.user.demo else "0",
+        }
+
     def outage(self, seconds: float | None = None) -> Outage:
         """Refuse connections from now on, and reset the open ones.
 

@@ -200,7 +200,10 @@ def test_ctrl_c_is_quiet() -> None:
         process.send_signal(signal.SIGINT)
         assert ("", 0) == (asked.stderr, asked.returncode)
         assert "0.01100012" == json.loads(asked.stdout)["amt"]
-        assert (130, "") == (process.wait(), process.stderr.read())
+        hint, request = process.stderr.read().splitlines()
+        assert 130 == process.wait()
+        assert hint.endswith(f"{settings['OKX_BASE_URL']}/_emulator/")
+        assert " GET /api/v5/finance/staking-defi/sol/balance 200 0 1/s " in request
 
 
 def test_ctrl_c_during_a_call_is_quiet() -> None:
@@ -233,7 +236,9 @@ def test_termination_is_quiet(wrapper: list[str]) -> None:
         [*wrapper, *COMMAND, "emulator"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
     ) as process:
         assert process.stdout is not None
+        assert process.stderr is not None
         process.stdout.readline()
+        assert b"/_emulator/" in process.stderr.readline()
         process.send_signal(signal.SIGTERM)
         _, complaint = process.communicate(timeout=20)
 

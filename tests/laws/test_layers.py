@@ -71,7 +71,7 @@ INNER_ROWS = {
         {"gateway.staking", "gateway.account", "gateway.stubs"},
         {"gateway.gateway"},
         {"network.server", "control.fault_values", "control.snapshot"},
-        {"network.outage", "control.restore"},
+        {"network.outage", "control.restore", "control.request_log"},
         {"exchange"},
         {"control.operations"},
         {"control.openapi"},

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -13,28 +14,54 @@ from okx_sol_async.cli.render.output import write
 
 
 async def emulator(
-    *, port: WholeNumber = 0, demo: Annotated[bool, Parameter(negative=(), show_default=False)] = False
+    *,
+    host: str = "127.0.0.1",
+    port: WholeNumber = 0,
+    window: Literal["sliding", "fixed", "token", "counter"] = "sliding",
+    latency: float = 0.0,
+    jitter: float = 0.0,
+    seed: WholeNumber | None = None,
+    state: Path | None = None,
+    log: Literal["text", "json"] = "text",
+    token: str | None = None,
+    demo: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
 ) -> None:
     """Serve a local exchange until Ctrl-C, and print the variables that point a bot to it.
 
+    Each request is a line on stderr. The page at /_emulator/ shows the calls against the limit, and the control API
+    below it (/_emulator/openapi.json) sets users, terms, the clock and faults.
+
     Args:
-        port: the port on 127.0.0.1; 0 takes a free one.
+        host: the address to serve on; one that other machines can reach needs --token.
+        port: the port; 0 takes a free one.
+        window: how calls are counted.
+        latency: seconds that a request and a response are in flight.
+        jitter: the most seconds that are added at random to each of them.
+        seed: a number that makes jitter and random faults repeatable.
+        state: a file with users, terms, clock and faults, in TOML or JSON; /_emulator/snapshot writes one.
+        log: how the lines on stderr are written.
+        token: what the control API asks for, as a bearer token.
         demo: give its user a key of demo trading.
 
     """
     # It brings an HTTP server along, which no other command needs.
     from okx_sol_async.cli.demo_exchange import new_emulator  # noqa: PLC0415
+    from okx_sol_async.emulator import RequestLog  # noqa: PLC0415
 
-    async with new_emulator(port=port, demo=demo) as exchange:
-        key = exchange.credentials
-        settings = {
-            "OKX_BASE_URL": exchange.url,
-            "OKX_API_KEY": key.api_key,
-            "OKX_SECRET_KEY": key.secret_key,
-            "OKX_PASSPHRASE": key.passphrase,
-            "OKX_USER_ID": key.user_id,
-            "OKX_DEMO": "1" if demo else "0",
-        }
-        write("".join(f"export {name}={value}\n" for name, value in settings.items()))
+    exchange = new_emulator(
+        demo=demo, host=host, port=port, window=window, latency=latency, jitter=jitter, seed=seed, token=token
+    )
+    if state is not None:
+        exchange.restore(state)
+
+    def write_line(line: str) -> None:
+        sys.stderr.write(line)
+        sys.stderr.flush()
+
+    exchange.journal.listeners.append(RequestLog(write_line, log).write_entry)
+    async with exchange:
+        write("".join(f"export {name}={value}\n" for name, value in exchange.environment.items()))
         sys.stdout.flush()
+        if log == "text":
+            write_line(f"Set these variables where your bot runs. Page and control API: {exchange.url}/_emulator/\n")
         await asyncio.Event().wait()

@@ -1,0 +1,91 @@
+"""The page of the control API, in a real browser."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from okx_sol_async.emulator import Emulator, faults
+from tests.support.signed_calls import BALANCE_PATH, signed
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(name="served")
+def _served() -> Iterator[Emulator]:
+    with Emulator() as exchange:
+        yield exchange
+
+
+@pytest.fixture(name="page", params=[(1280, "light"), (390, "dark")], ids=["wide and light", "narrow and dark"])
+def _page(request: pytest.FixtureRequest, served: Emulator) -> Iterator[Page]:
+    width, scheme = request.param
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
+        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        problems: list[str] = []
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("request", lambda sent: problems.append(sent.url) if not sent.url.startswith(served.url) else None)
+        page.goto(f"{served.url}/_emulator/")
+        expect(page.locator("#state")).to_have_text("live")
+        yield page
+        browser.close()
+    assert [] == problems
+
+
+def call(exchange: Emulator) -> int:
+    """Call for the balance, and return the HTTP status."""
+    request = urllib.request.Request(exchange.url + BALANCE_PATH, headers=signed(exchange.credentials))  # noqa: S310
+    try:
+        with urllib.request.urlopen(request) as response:  # noqa: S310 - loopback
+            status: int = response.status
+            return status
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
+
+
+def test_calls_are_drawn_live(served: Emulator, page: Page) -> None:
+    """Accepted calls are dots and refused ones crosses, with the limit as a line, without loading the page again."""
+    statuses = [call(served) for _ in range(8)]
+    accepted, refused = statuses.count(200), statuses.count(429)
+    assert accepted >= 6
+
+    expect(page.locator(".lane svg line")).to_have_count(1)
+    expect(page.locator(".lane svg circle")).to_have_count(accepted)
+    expect(page.locator(".lane svg path")).to_have_count(refused)
+    expect(page.locator(".lane header span")).to_have_text(f"{accepted} accepted, {refused} refused, limit 6 in 1 s")
+    expect(page.locator("#requests tr")).to_have_count(8)
+    expect(page.locator("#requests")).to_contain_text(served.calls[0].trace_id)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_buttons_work_from_the_keyboard(served: Emulator, page: Page) -> None:
+    """The clock and the faults are moved and set by buttons, without a mouse."""
+    before = served.now()
+    button = page.get_by_role("button", name="+ 1 day")
+    button.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#said")).to_contain_text("Clock moved")
+    assert (served.now() - before).days == 1
+    expect(page.locator("#users")).to_contain_text(served.user.uid)
+
+    page.get_by_role("button", name="502 page next").focus()
+    page.keyboard.press("Space")
+    expect(page.locator("#said")).to_have_text("502 page next: added")
+    assert (faults.Page(502),) == served.faults[0].faults
+    page.get_by_role("button", name="Stop all faults").press("Enter")
+    expect(page.locator("#said")).to_have_text("All faults stopped")
+    assert () == served.faults
