@@ -13,7 +13,7 @@ import attrs
 from okx_sol_async.errors import ConfigurationError, QueueTimeout
 from okx_sol_async.ratelimit.latency import MaxLatency, MinLatency
 from okx_sol_async.ratelimit.pacing import Pace
-from okx_sol_async.ratelimit.waiters import RETURNING, Waiter, Waiters
+from okx_sol_async.ratelimit.waiters import Waiter, Waiters
 from okx_sol_async.ratelimit.window import Window
 
 if TYPE_CHECKING:
@@ -349,9 +349,13 @@ class BucketState:
     def no_turn(self) -> QueueTimeout:
         """Return the error of a call whose turn did not come in time."""
         now = self.time()
-        waiting = 0 if self.queue is None else len(self.queue)
+        waiting, at = 0, self.earliest(0, now)
+        if self.queue is not None:
+            # The one that gives up is still in the queue.
+            waiting = max(len(self.queue) - 1, 0)
+            at = max(at, self.queue.wakes_at or at)
         message = f"no turn within max_wait: {waiting} other calls of this user wait"
-        return self._queue_timeout(message, self.earliest(waiting, now) - now)
+        return self._queue_timeout(message, at - now)
 
     @staticmethod
     def _queue_timeout(message: str, wait: float) -> QueueTimeout:
@@ -385,8 +389,7 @@ async def wait_for_turn(
                     state.return_slot(waiter)
         if may_leave:
             return waiter.slot
-        # A refusal came while this call was about to leave. The calls that were refused go first.
-        rank = RETURNING
+        # A refusal came while this call was about to leave. It keeps its place, behind the calls that were refused.
 
 
 async def _take_turn(bucket: Handle, loop: asyncio.AbstractEventLoop, waiter: Waiter) -> None:
@@ -404,5 +407,6 @@ async def _take_turn(bucket: Handle, loop: asyncio.AbstractEventLoop, waiter: Wa
             alarm.cancel()
     if not has_slot:
         state = bucket.state
+        error = waiter.failure or state.no_turn()
         state.leave(waiter)
-        raise waiter.failure or state.no_turn()
+        raise error

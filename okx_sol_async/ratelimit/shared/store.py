@@ -122,6 +122,8 @@ class SlotStore:
         self._margin = margin
         self._push_back = push_back
         self._local_share = local_share
+        #: How many commands were sent.
+        self.commands = 0
         #: Whether calls go on without the store while it is unavailable.
         self.goes_on_alone = on_failure == "local"
         self.outages = Outages(
@@ -273,7 +275,7 @@ class SlotStore:
 
         """
         await self._do(bucket, "settle", UNKNOWN, _us(window_of(limit)), 1)
-        self._reached(bucket)
+        self._reached_node(bucket)
 
     def give_back(self, reservation: Reservation) -> None:
         """Give a slot that is not needed to the next waiter of all processes."""
@@ -315,6 +317,7 @@ class SlotStore:
             task.exception()
 
     async def _do(self, bucket: str, *command: float | str) -> object:
+        self.commands += 1
         try:
             try:
                 return await self._commands.run(bucket, command)
@@ -328,10 +331,14 @@ class SlotStore:
             raise
 
     def _reached(self, bucket: str) -> None:
+        self._reached_node(bucket)
+        self.outages.end(bucket)
+
+    def _reached_node(self, bucket: str) -> None:
         if self.outages:
             # Before a cluster said which server keeps what, its servers had no names.
-            for part in (self._commands.node_of(bucket), "", bucket):
-                self.outages.end(part)
+            self.outages.end(self._commands.node_of(bucket))
+            self.outages.end("")
 
 
 def window_of(limit: RateLimit) -> float:

@@ -1,0 +1,195 @@
+"""A failure is as large as what failed, and whatever a server replies, nothing waits for ever."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import pytest
+
+from okx_sol_async import BucketKey, QueueTimeout, RateLimit, Scope, TokenBucket, TransportError
+from okx_sol_async.ratelimit.shared import outage
+from okx_sol_async.ratelimit.shared.limiter import RedisLimiter
+from okx_sol_async.ratelimit.shared.outage import StoreUnavailable
+from tests.ratelimit.shared.test_servers import three_masters
+from tests.support.shared_clock import on_a_shared_clock
+from tests.support.valkey import Valkey
+
+MANY = RateLimit(100, 0.1, Scope.USER)
+SIX = RateLimit(6, 1.0, Scope.USER)
+
+
+def bucket_of(limiter: RedisLimiter, owner: str, limit: RateLimit = MANY) -> TokenBucket:
+    key = BucketKey("https://openapi.okx.com", demo=False, owner=owner, method="GET", path="/api/v5/x")
+    return limiter.bucket(key, limit)
+
+
+@pytest.mark.parametrize("on_failure", ["local", "raise"])
+async def test_a_frozen_node_is_an_outage_for_its_own_users_only(
+    on_failure: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The users of the two other nodes go on without an error and without waiting for its timeouts."""
+    with three_masters() as nodes:
+        async with RedisLimiter.from_url(
+            nodes[0].url, cluster=True, timeout=1.0, on_failure=on_failure  # type: ignore[arg-type]
+        ) as limiter:
+            buckets = [bucket_of(limiter, f"user:{number}") for number in range(30)]
+            for bucket in buckets:
+                (await bucket.acquire()).answered()
+            frozen = f"127.0.0.1:{nodes[2].port}"
+            others = [bucket for bucket in buckets if limiter.node_of(bucket.state.source.name) != frozen]  # type: ignore[union-attr]
+            theirs = [bucket for bucket in buckets if bucket not in others]
+            assert others
+            assert theirs
+            nodes[2].freeze()
+            try:
+                outcomes = asyncio.gather(*(bucket.acquire() for bucket in theirs), return_exceptions=True)
+                for _ in range(20):
+                    for lease in await asyncio.gather(*(bucket.acquire() for bucket in others)):
+                        lease.answered()
+                for outcome in await outcomes:
+                    if on_failure == "raise":
+                        assert isinstance(outcome, TransportError)
+                    else:
+                        outcome.answered()  # type: ignore[union-attr]
+            finally:
+                nodes[2].thaw()
+            assert {frozen} == set(limiter._store.outages._since)
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+
+    assert 1 == len(warnings)
+    assert frozen in warnings[0]
+
+
+def wrong_type(reply: object) -> object:
+    return b"OK"
+
+
+REPLIES: dict[str, Callable[[object], object]] = {
+    "nil": lambda _: None,
+    "text": lambda _: b"OK",
+    "a number": lambda _: 1,
+    "too short": lambda reply: reply[:3],  # type: ignore[index]
+    "too long": lambda reply: [*reply, 0],  # type: ignore[misc]
+    "text in it": lambda reply: [*reply[:5], b"0"],  # type: ignore[index]
+    "an absurd wait": lambda reply: [reply[0], 10**15, *reply[2:]],  # type: ignore[index]
+    "a wait below 0": lambda reply: [reply[0], -1, *reply[2:]],  # type: ignore[index]
+    "that of another command": lambda reply: [reply[0] + 1, *reply[1:]],  # type: ignore[index]
+    "no process": lambda reply: [*reply[:3], 0, 0, reply[5]],  # type: ignore[index]
+}
+
+
+@pytest.mark.parametrize("on_failure", ["local", "raise"])
+@pytest.mark.parametrize("reply", REPLIES)
+@on_a_shared_clock
+async def test_a_reply_that_makes_no_sense_is_a_failure_of_its_key(
+    valkey_server: Valkey, caplog: pytest.LogCaptureFixture, on_failure: str, reply: str
+) -> None:
+    """It is logged once, others are not concerned, and the fallback or the error follows."""
+    limiter = RedisLimiter.from_url(valkey_server.url, timeout=5.0, on_failure=on_failure)  # type: ignore[arg-type]
+    bucket, other = bucket_of(limiter, "user:a", SIX), bucket_of(limiter, "user:b", SIX)
+    run = limiter.run
+
+    async def distort(name: str, command: tuple[float | str, ...]) -> object:
+        answer = await run(name, command)
+        if name == bucket.state.source.name and command[0] == "reserve":  # type: ignore[union-attr]
+            return REPLIES[reply](answer)
+        return answer
+
+    limiter.run = distort  # type: ignore[method-assign]
+    if on_failure == "raise":
+        for _ in range(2):
+            with pytest.raises(TransportError):
+                await bucket.acquire()
+    else:
+        for _ in range(2):
+            (await bucket.acquire()).answered()
+        with pytest.raises(QueueTimeout) as caught:
+            for _ in range(6):
+                await bucket.acquire(asyncio.get_running_loop().time() + 0.2)
+        assert caught.value.retry_after is not None
+        assert 0 < caught.value.retry_after < 3
+    for _ in range(3):
+        (await other.acquire()).answered()
+    warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
+
+    assert 1 == len(warnings)
+
+
+@on_a_shared_clock
+async def test_an_unexpected_exception_of_the_client_is_a_failure(valkey_server: Valkey) -> None:
+    """No call waits for a reply that does not come."""
+    limiter = RedisLimiter.from_url(valkey_server.url, timeout=5.0, on_failure="raise")
+    bucket = bucket_of(limiter, "user:a", SIX)
+
+    async def fail(*_: object) -> object:
+        raise KeyError
+
+    limiter.run = fail  # type: ignore[method-assign]
+    with pytest.raises(TransportError):
+        await bucket.acquire()
+
+
+@on_a_shared_clock
+async def test_rubbish_in_one_key_is_replaced_and_no_failure(
+    valkey_server: Valkey, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its user waits for one window, because what it was in place of is lost."""
+    limiter = RedisLimiter.from_url(valkey_server.url, timeout=5.0, on_failure="raise")
+    bucket, other = bucket_of(limiter, "user:a", SIX), bucket_of(limiter, "user:b", SIX)
+    (await other.acquire()).answered()
+    with valkey_server.client as client:
+        client.set(bucket.state.source.name, b"rubbish")  # type: ignore[union-attr]
+    began = asyncio.get_running_loop().time()
+    (await other.acquire()).answered()
+    assert asyncio.get_running_loop().time() - began < 0.1
+    (await bucket.acquire()).answered()
+
+    assert 1.0 < asyncio.get_running_loop().time() - began < 1.7
+    assert not [record for record in caplog.records if record.levelno > logging.INFO]
+
+
+# Sharing while the server is away.
+
+
+@pytest.mark.parametrize("number", [1, 6, 12, 40])
+@on_a_shared_clock
+async def test_processes_share_the_limit_while_the_server_is_away(
+    valkey_server: Valkey, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """From two seconds after the outage began no second has more calls than the limit, and all processes get some."""
+    monkeypatch.setattr(outage, "TRY_EVERY", 5.0)
+    limiters = [RedisLimiter.from_url(valkey_server.url, timeout=5.0) for _ in range(number)]
+    buckets = [bucket_of(limiter, "user:a", SIX) for limiter in limiters]
+    # Each knows of all others with its second reply.
+    for bucket in buckets * 2:
+        (await bucket.acquire()).answered()
+
+    async def fail(bucket: str, *_: object) -> object:
+        await asyncio.sleep(0.01)
+        reason = "it is away"
+        raise StoreUnavailable(reason)
+
+    for limiter in limiters:
+        limiter.run = fail  # type: ignore[method-assign]
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    left: list[tuple[float, int]] = []
+
+    async def go_on(index: int) -> None:
+        while True:
+            lease = await buckets[index].acquire()
+            left.append((loop.time(), index))
+            await asyncio.sleep(0.02)
+            lease.answered()
+
+    tasks = [asyncio.create_task(go_on(index)) for index in range(number) for _ in range(7)]
+    await asyncio.sleep(22)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    times = [at for at, _ in left if at > began + 2]
+
+    assert max(sum(first <= at < first + 1.0 for at in times) for first in times) <= 6
+    assert number == len({index for at, index in left if at > began + 2})
+    # 20 seconds: most of the limit is used where it can be.
+    assert len(times) > 20 * 6 * 0.7
