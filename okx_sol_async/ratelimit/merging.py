@@ -135,10 +135,13 @@ def merge(bucket: Handle, into: Handle) -> None:
     if other.queue is not None:
         state.queue = state.queue or Waiters()
         state.queue.merge(other.queue)
-    if state.pace is None or other.pace is None:
-        state.pace = state.pace or other.pace
-    else:
+    if state.pace is not None and other.pace is not None:
         state.pace.merge(other.pace)
+    else:
+        state.pace = state.pace or other.pace
+        if state.pace is not None:
+            # A call of the bucket that had no pace may have left just now.
+            state.pace.next_at = max(state.pace.next_at, state.time() + state.pace.interval)
     for task, leases in (other.entered or {}).items():
         state.entered = state.entered or {}
         state.entered.setdefault(task, []).extend(leases)

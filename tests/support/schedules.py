@@ -8,7 +8,7 @@ import asyncio
 import random
 from dataclasses import dataclass, field
 
-from okx_sol_async import BucketKey, LocalLimiter, QueueTimeout, RateLimit, Scope
+from okx_sol_async import BucketKey, LocalLimiter, PushBack, QueueTimeout, RateLimit, Scope
 from tests.support.virtual_time import now, run
 
 SIX = RateLimit(6, 1.0, Scope.USER)
@@ -64,13 +64,13 @@ class Schedule:
         if at < self.paused_until[user] - TICKS:
             self.note(f"{call} left in a pause")
         mine = self.left[user]
-        if mine and at - self.refused_at[user] < 30 and mine[-1][0] > self.refused_at[user]:
-            if at - mine[-1][0] < SIX.seconds / SIX.requests - TICKS:
-                self.note(f"{call} left too soon after the last, at a pace")
-        if len(mine) >= SIX.requests and self.merged_at is None:
-            answered = mine[-SIX.requests][1]
-            if at < answered + SIX.seconds:
-                self.note(f"{call} is the seventh of a window")
+        is_paced = at - self.refused_at[user] < PushBack().clean_time and mine and mine[-1][0] > self.refused_at[user]
+        if is_paced and at - mine[-1][0] < SIX.seconds / SIX.requests - TICKS:
+            self.note(f"{call} left too soon after the last, at a pace")
+        # Merged buckets may have had more together before.
+        counted = sum(answered + SIX.seconds > at for _, answered in mine)
+        if counted >= SIX.requests and (self.merged_at is None or at > self.merged_at + 3):
+            self.note(f"{call} is the seventh of a window")
         times = [at, float("inf")]
         mine.append(times)
         return times

@@ -30,7 +30,10 @@ async def test_a_frozen_node_is_an_outage_for_its_own_users_only(
     """The users of the two other nodes go on without an error and without waiting for its timeouts."""
     with three_masters() as nodes:
         async with RedisLimiter.from_url(
-            nodes[0].url, cluster=True, timeout=1.0, on_failure=on_failure  # type: ignore[arg-type]
+            nodes[0].url,
+            cluster=True,
+            timeout=1.0,
+            on_failure=on_failure,  # type: ignore[arg-type]
         ) as limiter:
             buckets = [bucket_of(limiter, f"user:{number}") for number in range(30)]
             for bucket in buckets:
@@ -103,9 +106,9 @@ async def test_a_reply_that_makes_no_sense_is_a_failure_of_its_key(
     else:
         for _ in range(2):
             (await bucket.acquire()).answered()
+        soon = asyncio.get_running_loop().time() + 0.2
         with pytest.raises(QueueTimeout) as caught:
-            for _ in range(6):
-                await bucket.acquire(asyncio.get_running_loop().time() + 0.2)
+            await asyncio.gather(*(bucket.acquire(soon) for _ in range(6)))
         assert caught.value.retry_after is not None
         assert 0 < caught.value.retry_after < 3
     for _ in range(3):
