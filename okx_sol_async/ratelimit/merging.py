@@ -83,7 +83,7 @@ def idle_in(state: BucketState) -> float | None:
 
 
 def evict(bucket: Handle, limiter: Evictor, key: Hashable) -> None:
-    """Mark an idle bucket as evicted: whoever still holds it asks the limiter when it is used again."""
+    """Mark an idle bucket as evicted: a handle that is still held asks the limiter when it is used again."""
     state = bucket.state
     state.window.releases = ()
     state.binding = None

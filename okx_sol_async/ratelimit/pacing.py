@@ -35,7 +35,7 @@ class PushBack:
     step: float = 1.2
     #: How many times slower than at first the pace becomes at most. From 1 on.
     cap: float = 2.0
-    #: After so many seconds without a refusal the pace becomes faster, until bursts are allowed again. Above 0.
+    #: Seconds without a refusal after which the pace becomes faster, until bursts are allowed again. Above 0.
     clean_time: float = 30.0
 
     def __attrs_post_init__(self) -> None:

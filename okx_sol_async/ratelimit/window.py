@@ -12,7 +12,7 @@ class Window:
     """As many slots as the limit has requests. A call takes one when it leaves.
 
     A slot is free, in flight, or waits for its release: one cooldown after the call was answered. The exchange counts
-    a call before it answers it, so no window of that length, at any phase, contains more calls than the limit, however
+    a call before it responds, so no window of that length, at any phase, contains more calls than the limit, however
     long they take.
     """
 

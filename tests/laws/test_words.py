@@ -39,13 +39,12 @@ WORDS_TO_REWRITE: Final = (
     "endpoint.py",
     "errors.py",
     "models.py",
-    "ratelimit/",
     "session.py",
     "signing/credentials.py",
     "staking/",
     "transport/",
 )
-NAMES_TO_REWRITE: Final = ("ratelimit/",)
+NAMES_TO_REWRITE: Final = ()
 TESTS_TO_REWRITE: Final = (
     "benchmarks/",
     "laws/test_either_limiter.py",

@@ -153,7 +153,7 @@ class BatchingClient:
             try:
                 await self._receive_all(channel, receive, begin)
             except (OSError, RedisError, RedisClusterException, AttributeError):
-                # Without notifications, those who wait look again from time to time.
+                # Without notifications, waiting calls look again from time to time.
                 self.is_listening = False
                 await asyncio.sleep(SUBSCRIBE_EVERY)
 

@@ -53,7 +53,7 @@ class RedisLimiter(BucketRegistry):
         async with RedisLimiter.from_url("redis://localhost") as limiter, Session(limiter=limiter) as session:
             ...
 
-    Use it as an async context manager, or call `aclose`. `docs/machines.md` tells what is promised.
+    Use it as an async context manager, or call `aclose`. See `docs/machines.md` for what is promised.
 
     Args:
         client: a `redis.asyncio.Redis`, also one of a Sentinel, or a `redis.asyncio.RedisCluster`. It is never closed,
@@ -62,9 +62,10 @@ class RedisLimiter(BucketRegistry):
         margin: seconds by which a slot is in use for longer than the period, from the time for which it was reserved.
             It covers what the times of two calls on their way differ by, and how late a process is. From 0 on.
         push_back: what a refusal (50011) does, in all processes.
-        on_failure: what becomes of calls while the server does not answer. ``"local"``: each process goes on by
+        on_failure: what happens to calls while the server does not reply. ``"local"``: each process goes on by
             itself with a part of the limit. ``"raise"``: they fail with `TransportError`.
-        local_share: that part of each limit, above 0 and up to 1. Each bucket has at least one request.
+        local_share: that part of each limit for a process that the server has not yet said how many share it, above 0
+            and up to 1. Otherwise each spends an equal part.
         timeout: seconds after which the server is taken to be away. Above 0.
         egress: a name for the IP address from which this process calls OKX. Limits that OKX counts by IP address are
             shared by the processes with the same name.
@@ -138,7 +139,7 @@ class RedisLimiter(BucketRegistry):
         Args:
             url: ``redis://[user:password@]host[:port][/database]``, ``rediss://`` for TLS, or ``unix://path``. What
                 redis-py takes besides may follow as a query, such as ``?ssl_ca_certs=ca.pem``.
-            cluster: whether it is one node of a cluster, which tells where the others are.
+            cluster: whether it is one node of a cluster, which knows the others.
             prefix: as for the class, and so are the others.
             margin: as for the class.
             push_back: as for the class.
