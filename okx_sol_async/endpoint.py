@@ -18,7 +18,7 @@ R = TypeVar("R")
 
 @attrs.frozen
 class Endpoint(Generic[R]):
-    """One of OKX's endpoints, whose answer is an ``R``."""
+    """One of OKX's endpoints, whose result is an ``R``."""
 
     #: ``"GET"`` or ``"POST"``.
     method: str

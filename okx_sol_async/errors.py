@@ -9,7 +9,7 @@
     - `QueueTimeout`: no turn within ``max_wait``; nothing was sent
 
   - `TransportError`: no whole response
-  - `DecodeError`: an answer came and is not one of OKX's
+  - `DecodeError`: a response came and is not one of OKX's
   - `APIError`: OKX refused
 
     - `AuthenticationError`: key, secret, passphrase or mode are wrong
@@ -65,7 +65,7 @@ class OKXError(Exception):
 
     #: OKX's error code, as text: ``"50113"``.
     code: str | None
-    #: The HTTP status of the answer.
+    #: The HTTP status of the response.
     status: int | None
     #: Method and path of the call: ``"GET /api/v5/finance/staking-defi/sol/balance"``.
     endpoint: str | None
@@ -160,13 +160,13 @@ class QueueTimeout(Timeout):
 
 
 class TransportError(OKXError):
-    """No whole answer came: name resolution, TLS, refused, reset or cut off."""
+    """No whole response: name resolution, TLS, refused, reset or cut off."""
 
     transient = True
 
 
 class DecodeError(OKXError):
-    """An answer came and is not what OKX documents. The message says where: ``$.data[0].amt``."""
+    """A response came and is not what OKX documents. The message says where: ``$.data[0].amt``."""
 
 
 class APIError(OKXError):
@@ -202,7 +202,7 @@ class Rejected(APIError):
 
 
 class OutcomeUnknown(OKXError):
-    """A write was sent and no answer says whether it happened. Look it up before you send it again: `resolve`."""
+    """A write was sent and no response says whether it happened. Look it up before you send it again: `resolve`."""
 
     #: What happened instead of a response.
     reason: OKXError | None

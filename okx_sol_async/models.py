@@ -1,4 +1,4 @@
-"""What OKX answers, as attrs classes in Python types.
+"""What OKX returns, as attrs classes in Python types.
 
 They know nothing of the wire: how a field is spelt there and which strings it takes is written in `okx_sol_async.codec.structure`.
 """
@@ -146,7 +146,7 @@ class ProductInfo:
 
 @attrs.frozen
 class Order:
-    """A purchase or a redemption, as OKX's history tells it.
+    """A purchase or a redemption, as OKX's history shows it.
 
     Two orders may be equal in every field, because OKX gives them no id; they are two orders all the same.
 
@@ -168,7 +168,7 @@ class Order:
     est_completed_time: datetime | None = None
     #: How much of it is being redeemed, in OKSOL; `None` where OKX does not say.
     redeeming_amt: Decimal | None = None
-    #: OKX's id of the order; `None` where it tells none, as its documentation has it today.
+    #: OKX's id of the order; `None` where it gives none; its documentation lists none today.
     ord_id: str | None = None
 
 

@@ -226,7 +226,7 @@ class Session:
                 # A middleware may hold a call back. It cannot send any more, and ends when that returns.
                 await self._state.in_flight.drain(CLOSING_TIMEOUT)
             else:
-                # Whoever waited for the old event waited on a loop that is gone.
+                # Waiters of the old event waited on a loop that is gone.
                 self._closed = asyncio.Event()
                 self._closed.set()
         finally:
@@ -268,9 +268,9 @@ class Session:
             ConfigurationError: the session is closed, another event loop's, or the endpoint needs credentials.
             Timeout: no whole response within ``timeout`` in the last attempt, or no turn within ``max_wait``.
             TransportError: no whole response in the last attempt.
-            DecodeError: an answer came and is not OKX's.
+            DecodeError: a response came and is not OKX's.
             APIError: OKX refused; `RateLimited` only after ten refusals, or when ``max_wait`` is over.
-            OutcomeUnknown: a write was sent, and no answer says whether it happened.
+            OutcomeUnknown: a write was sent, and no response says whether it happened.
 
         """
         return await self.new_call(endpoint, credentials, parameters).run()
@@ -365,7 +365,7 @@ class Session:
 
     @property
     def clock_offset(self) -> float | None:
-        """By how many seconds OKX's clock is ahead of that of this machine; `None` until an answer told."""
+        """By how many seconds OKX's clock is ahead of that of this machine; `None` until a response had a `Date`."""
         return self._state.clock.server_clock.offset
 
     @property
@@ -376,8 +376,8 @@ class Session:
     async def synchronize_clock(self, samples: int = 5) -> float:
         """Ask OKX for its time, and sign by it from now on.
 
-        A session does so by itself when OKX refuses a timestamp, so this is for those who want `clock_offset` exact.
-        Of several answers the one that came soonest counts; it is exact to half the time that it took.
+        A session does so by itself when OKX refuses a timestamp, so this is for programs that want `clock_offset` exact.
+        Of several responses the quickest counts; it is exact to half the time that it took.
 
         Args:
             samples: how often to ask.
@@ -407,7 +407,7 @@ class Session:
     def bucket(self, endpoint: Endpoint[Any], credentials: Credentials | None = None) -> Bucket:
         """Return the bucket that the calls of an endpoint wait for.
 
-        With the limiter of this package it is a `TokenBucket`, which tells its free tokens, its queue and the wait.
+        With the limiter of this package it is a `TokenBucket`, which has its free tokens, its queue and the wait.
 
         Args:
             endpoint: which one.

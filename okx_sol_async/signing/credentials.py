@@ -21,7 +21,7 @@ C = TypeVar("C")
 
 @dataclass_transform(frozen_default=True)
 def _frozen(kind: type[C]) -> type[C]:
-    """Tell type checkers that the fields of a class cannot be set."""
+    """Declare to type checkers that the fields of a class cannot be set."""
     return kind
 
 
@@ -108,7 +108,7 @@ class Credentials:
 
         Args:
             text: what may hold them.
-            signature: the signature of the call that the text tells of, which is taken out as well.
+            signature: the signature of the call that the text is about, which is taken out as well.
 
         """
         return redact(text, self.api_key, self.secret_key, self.passphrase, signature)

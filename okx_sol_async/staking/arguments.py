@@ -40,7 +40,7 @@ def checked_amount(amt: object) -> Decimal:
         amt = Decimal(amt)
     if not isinstance(amt, Decimal):
         message = f"amt must be a Decimal, or a string such as '1.5', not {shown(amt)}"
-        # A float is not the number it was written as, and whoever passes a whole number may mean lamports.
+        # A float is not the number it was written as, and a whole number may be meant as lamports.
         hint = "Write the amount as text, in SOL or OKSOL: Decimal('1.5')." if isinstance(amt, int | float) else None
         raise ConfigurationError(message, argument="amt", hint=hint)
     if not amt.is_finite() or amt <= 0 or amt.adjusted() >= WHOLE_DIGITS:

@@ -17,12 +17,12 @@ from okx_sol_async.staking.endpoints import BALANCE
 def balances(
     session: Session, credentials: Iterable[Credentials], *, concurrency: int = 100
 ) -> AsyncGenerator[tuple[Credentials, Balance | OKXError], None]:
-    """Give the balance of each of many users, as the answers come.
+    """Give the balance of each of many users, as the responses come.
 
     Use it as ``async for user, found in balances(session, users)``.
     The failure of one user does not hide the others: it is given in the place of the balance.
-    No more than ``concurrency`` calls and answers are held at a time, and no more of ``credentials`` is read than that,
-    so the memory does not grow with the number of users. While whoever reads is busy, no further calls are made.
+    No more than ``concurrency`` calls and responses are held at a time, and no more of ``credentials`` is read than that,
+    so the memory does not grow with the number of users. While the reader is busy, no further calls are made.
     Leaving the loop, or cancelling it, cancels the calls that are under way.
 
     Args:
@@ -42,7 +42,7 @@ def balances(
 async def _as_they_come(
     session: Session, users: Iterator[Credentials], concurrency: int
 ) -> AsyncGenerator[tuple[Credentials, Balance | OKXError], None]:
-    # Those that are under way, and those whose answer was not given yet.
+    # Calls that are in flight, and those whose result was not yielded yet.
     asked: set[asyncio.Task[tuple[Credentials, Balance | OKXError]]] = set()
     ended: asyncio.Queue[asyncio.Task[tuple[Credentials, Balance | OKXError]]] = asyncio.Queue()
     try:

@@ -146,7 +146,7 @@ class SolStaking:
             ConfigurationError: the session is closed or another event loop's; nothing was sent.
             Timeout: no whole response within ``timeout``, or no turn within ``max_wait``.
             TransportError: no whole response.
-            DecodeError: an answer came and is not OKX's.
+            DecodeError: a response came and is not OKX's.
             APIError: OKX refused: `AuthenticationError`, `PermissionDenied`, `ClockSkew`, `RateLimited`,
                 `Unavailable` or `Rejected`.
 
@@ -237,7 +237,7 @@ class SolStaking:
 
         An order of the history is taken for it if type and amount are the same, OKX accepted it within 35 seconds of
         its ``sent_at``, and no other write of this user in the log explains it. An equal one that was made elsewhere in
-        that time, by a process with another log or on OKX's website, cannot be told from it.
+        that time, by a process with another log or on OKX's website, cannot be distinguished from it.
 
         Without an order in sight it looks again and again until OKX accepts the signature no longer, and ten seconds
         more for the history to follow. OKX does not say how late its history may be, so `None` is as near to
@@ -324,7 +324,7 @@ class SolStaking:
 
         Raises:
             ConfigurationError: an argument is not as said above, raised at once; or as `balance` does.
-            DecodeError: a hundred orders or more share one millisecond, so that pages cannot tell all of them; or OKX
+            DecodeError: a hundred orders or more share one millisecond, so that pages cannot show all of them; or OKX
                 does not give the newest first; or as `balance` does.
             OKXError: as `balance` does.
 
@@ -362,12 +362,12 @@ class SolStaking:
         """Give the balance whenever it has changed: ``async for balance in staking.watch(every=60.0)``.
 
         The first balance is given at once. It asks each ``every`` seconds, counted from the first time, and asks once
-        where it has missed some, because an answer was late or whoever is watching was busy.
+        where it has missed some, because a response was late or the consumer was busy.
 
-        It spends the limit last: it asks only while nobody waits for a balance of this user and another call could
+        It spends the limit last: it asks only while no other call waits for a balance of this user and another call could
         leave at once too, so under a full load it waits.
 
-        What passes does not end it: `Timeout`, `TransportError`, `Unavailable`, `RateLimited`, and any other error
+        Temporary failures don't stop it: `Timeout`, `TransportError`, `Unavailable`, `RateLimited`, and any other error
         that is ``transient``. It asks again after a growing pause of up to half a minute, and says so in the log; each
         of its calls is reported to ``observe`` as well. All other errors are raised, and end it. It ends without an
         error when the session is closed.

@@ -38,7 +38,7 @@ def _read_apys(data: object) -> tuple[Apy, ...]:
 
 
 def _read_nothing(_data: object) -> None:
-    """Read the answer to a write: OKX says no more than that it was handled, and its code has said so."""
+    """Read the response to a write: OKX says no more than that it was handled, and its code has said so."""
 
 
 #: The OKSOL of an account: a read, 6 times a second per user.

@@ -39,7 +39,7 @@ async def read_history(
         limit: how many orders to give at most; `None` for all.
 
     Raises:
-        DecodeError: the pages do not tell all rows of a millisecond, or are not in order.
+        DecodeError: the pages do not show all rows of a millisecond, or are not in order.
 
     """
     left = limit
@@ -67,7 +67,7 @@ async def _beyond_full_page(fetch: Fetch, edge: _Edge) -> list[Order]:
     if edge.given and (not any(_at(order) == edge.at for order in rows) or (not new and len(rows) >= PAGE)):
         message = (
             f"$.data: {PAGE} rows or more have the requestTime {edge.at} ({moment(edge.at).isoformat()}),"
-            " and a page does not tell whether there are more of them"
+            " and a page does not show whether there are more of them"
         )
         raise DecodeError(message, hint="Ask for the time before and after it, with since and until.")
     return new

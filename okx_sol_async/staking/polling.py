@@ -1,4 +1,4 @@
-"""A balance that is looked at again and again, when nobody else wants the limit."""
+"""A balance that is read again and again, when no other call wants the limit."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ logger: Final = logging.getLogger("okx_sol_async")
 FIRST_PAUSE: Final = 1.0
 #: The longest pause after a failure, in seconds.
 LONGEST_PAUSE: Final = 30.0
-#: Whether there is room is looked at so often, in seconds.
+#: Seconds between two looks whether there is room.
 LOOK_AGAIN: Final = 0.1
-#: After so many seconds without room the log says so.
+#: Seconds without room after which the log says so.
 PATIENCE: Final = 60.0
 
 
 @runtime_checkable
-class _Told(Protocol):
-    """A bucket that tells how many calls could leave at once, none while others wait. Another limiter's may not tell."""
+class _HasRoom(Protocol):
+    """A bucket that knows how many calls could leave at once. That of another limiter may not."""
 
     @property
     def free(self) -> int: ...
@@ -47,7 +47,7 @@ async def watch_balance(
     outage = _Outage()
     last: Balance | None = None
     at = loop.time()
-    # To begin with a closed session is a mistake, which the first call tells; to close it later is the end.
+    # To begin with a closed session is a mistake, which the first call raises; to close it later is the end.
     was_open = not session.closed
     while True:
         await _sleep_until(session, at)
@@ -88,7 +88,7 @@ async def _sleep_until(session: Session, at: float) -> None:
 
 
 async def _wait_for_room(session: Session, credentials: Credentials) -> None:
-    """Wait until nobody waits for a balance, and one more call could leave at once.
+    """Wait until no other call waits for a balance, and one more call could leave at once.
 
     Of a bucket that never has room for two, because it is paced or small, the only slot is taken after a period.
     """
@@ -98,7 +98,7 @@ async def _wait_for_room(session: Session, credentials: Credentials) -> None:
     warned = False
     while not session.closed:
         bucket = session.bucket(BALANCE, credentials)
-        if not isinstance(bucket, _Told):
+        if not isinstance(bucket, _HasRoom):
             return
         now = loop.time()
         free = bucket.free
@@ -114,7 +114,7 @@ async def _wait_for_room(session: Session, credentials: Credentials) -> None:
 
 
 class _Outage:
-    """How long a watch has gone without an answer."""
+    """How long a watch has gone without a response."""
 
     def __init__(self) -> None:
         self.failures = 0
@@ -127,7 +127,7 @@ class _Outage:
         return min(math.ldexp(FIRST_PAUSE, min(self.failures - 1, 10)), LONGEST_PAUSE)
 
     def end(self) -> None:
-        """Count an answer."""
+        """Count a response."""
         if self.failures:
-            logger.info("watch: OKX answers again, after %d failures", self.failures)
+            logger.info("watch: OKX responds again, after %d failures", self.failures)
         self.failures = 0

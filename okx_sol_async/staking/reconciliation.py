@@ -47,7 +47,7 @@ _RANKS: Final = {
 
 
 def related(write: Write, writes: Iterable[Write]) -> list[Write]:
-    """Return the writes that the history cannot tell from ``write``, including it, in the order of their time.
+    """Return the writes that the history cannot distinguish from ``write``, including it, in the order of their time.
 
     Args:
         write: the one to be looked up. What ``writes`` has under its ``id`` is newer, and takes its place.

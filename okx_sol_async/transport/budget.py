@@ -47,9 +47,9 @@ class RetryBudget:
             self._kept += 1
 
     def spend_on_kept(self) -> bool:
-        """Take one retry for a connection that was kept and is dead, and tell whether there may have been one.
+        """Take one retry for a connection that was kept and is dead, and return whether there may have been one.
 
-        Each has carried an answer before, so there are no more of them than answers. What breaks beyond that was new,
+        Each has carried a response before, so there are no more of them than responses. What breaks beyond that was new,
         and is an outage.
         """
         if not self._kept:
@@ -58,7 +58,7 @@ class RetryBudget:
         return True
 
     def spend(self, now: float) -> bool:
-        """Take one retry, and tell whether there was one.
+        """Take one retry, and return whether there was one.
 
         Args:
             now: the event loop's time, in seconds.

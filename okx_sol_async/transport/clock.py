@@ -34,7 +34,7 @@ _LAST: Final = 1e10
 
 
 def _steady() -> Callable[[], float]:
-    """Return a clock that nobody sets, and that counts the time for which the machine sleeps if there is one."""
+    """Return a clock that is never set, and that counts the time for which the machine sleeps if there is one."""
     for name in ("CLOCK_BOOTTIME", "CLOCK_MONOTONIC"):
         clock_id = getattr(time, name, None)
         if clock_id is not None:
@@ -78,12 +78,12 @@ class _Bounds(NamedTuple):
 class ServerClock:
     """OKX's time for all calls of a session.
 
-    It begins as the clock of this machine, and runs on by a clock that nobody sets, so it neither jumps when the
+    It begins as the clock of this machine, and runs on by a clock that is never set, so it neither jumps when the
     machine's clock is set nor stands still while the machine sleeps.
 
     Args:
         wall: the clock of this machine, in seconds since 1970 (UTC).
-        steady: a clock that nobody sets, in seconds.
+        steady: a clock that is never set, in seconds.
 
     """
 
@@ -91,7 +91,7 @@ class ServerClock:
 
     def __init__(self, wall: Callable[[], float] = time.time, steady: Callable[[], float] | None = None) -> None:
         self._wall = wall
-        #: A clock that nobody sets, in seconds.
+        #: A clock that is never set, in seconds.
         self.steady = _steady() if steady is None else steady
         # OKX's time less the steady clock, as it is signed with.
         self._ahead = wall() - self.steady()

@@ -11,7 +11,7 @@ from okx_sol_async.errors import OKXError
 class Interruption:
     """Cancels a task for a reason of ours: its timeout is over, or the session closes.
 
-    Whoever catches the `asyncio.CancelledError` asks `take` for the reason. There is none if the caller cancelled the
+    Code that catches the `asyncio.CancelledError` asks `take` for the reason. There is none if the caller cancelled the
     task too, and then the cancellation must be passed on.
     """
 

@@ -96,4 +96,4 @@ async def test_an_outage_does_not_end_it(as_user: Emulator, capsys: pytest.Captu
     assert ["0.01100012", "1234567.123456789"] == [json.loads(line)["amt"] for line in printed.splitlines()]
     first, last = complaint.splitlines()
     assert first.startswith("okx-sol: watch: it goes on in spite of this: no whole response")
-    assert last.startswith("okx-sol: watch: OKX answers again")
+    assert last.startswith("okx-sol: watch: OKX responds again")
