@@ -11,6 +11,7 @@ from tests.benchmarks import (
     burst,
     cpu,
     endurance,
+    giving_up,
     imports,
     limits,
     machines,
@@ -20,6 +21,7 @@ from tests.benchmarks import (
     pictures,
     pushback,
     pushback_tcp,
+    schedules,
     users,
 )
 
@@ -39,6 +41,8 @@ BENCHMARKS: Mapping[str, Callable[[], Iterator[Line]]] = {
     "pushback-tcp": pushback_tcp.run,
     "users": users.run,
     "machines": machines.run,
+    "giving-up": giving_up.run,
+    "schedules": schedules.run,
     "simulation": months.run,
     "money": money.run,
     "pictures": pictures.run,
@@ -48,6 +52,7 @@ ONLY_BY_NAME = "pictures"
 #: What these do with ``--full``.
 IN_FULL: Mapping[str, Callable[[], Iterator[Line]]] = {
     "limits": partial(limits.run, full=True),
+    "schedules": partial(schedules.run, full=True),
     "pushback": partial(pushback.run, full=True),
     "simulation": partial(months.run, full=True),
     "money": partial(money.run, full=True),

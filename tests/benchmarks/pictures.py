@@ -84,9 +84,9 @@ text { fill: #e4e8ec }
 
 
 def run() -> Iterator[Line]:
-    """Draw both and say where they are."""
+    """Draw them and say where they are."""
     FOLDER.mkdir(exist_ok=True)
-    for name, draw in {"window.svg": draw_window, "share.svg": draw_share}.items():
+    for name, draw in {"window.svg": draw_window, "share.svg": draw_share, "moving-up.svg": draw_moving_up}.items():
         (FOLDER / name).write_text(draw(), encoding="utf-8")
         yield Note(f"docs/images/{name}")
 
@@ -232,6 +232,42 @@ def _stacked(arrivals: Sequence[Arrival]) -> Iterator[tuple[float, bool, int]]:
 # The used share.
 
 _PLOT: Final = (64.0, 74.0, 452.0, 330.0)
+
+
+# Moving up: the reservations of five processes before and after one gives up.
+RESERVED: Final = ("A", "B", "C", "D", "E")
+GAVE_UP: Final = "B"
+
+
+def draw_moving_up() -> str:
+    """Draw how reservations move up when a call ahead of them gives up."""
+    drawing = _Drawing(
+        "Reservations move up",
+        "Five processes have reserved the slots 1 to 5. When the call of B gives up, C, D and E each get the slot"
+        " before theirs, and their processes are notified.",
+        720,
+        250,
+    )
+    drawing.text(24, 36, "B gives up: all behind it move up by one slot", "title")
+    left, step, top, below = 190.0, 100.0, 84.0, 184.0
+    drawing.text(24, top + 5, "reserved", "head")
+    drawing.text(24, below + 5, "after B gave up", "head")
+    after = [process for process in RESERVED if process != GAVE_UP]
+    for slot, process in enumerate(RESERVED):
+        x = left + slot * step
+        drawing.text(x, 62, f"slot {slot + 1}", "tick", "middle")
+        gone = process == GAVE_UP
+        if gone:
+            drawing.cross(x, top, 9)
+        else:
+            moved = left + after.index(process) * step
+            drawing.line(x, top + 18, moved, below - 18, "axis")
+            drawing.dot(x, top, 13, "other")
+            drawing.dot(moved, below, 13, "good")
+            drawing.text(moved + 20, below + 5, process, "small")
+        drawing.text(x + 20, top + 5, process, "small")
+    drawing.text(24, 226, "The server computes the times anew and notifies C, D and E; slot 5 is free again.", "hint")
+    return str(drawing)
 
 
 def draw_share() -> str:

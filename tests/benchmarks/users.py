@@ -226,7 +226,7 @@ async def _longest_sweep(owners: Sequence[str]) -> float:
     more = True
     while more:
         before = time.thread_time()
-        more = limiter._drop_idle(loop) is not None
+        more = limiter._evict_idle(loop) is not None
         longest = max(longest, time.thread_time() - before)
     return longest * 1e3
 
