@@ -14,7 +14,7 @@ from okx_sol_async.ratelimit.shared.limiter import RedisLimiter
 from okx_sol_async.ratelimit.shared.slots import SharedSlots
 from okx_sol_async.ratelimit.shared.store import Reservation
 
-#: The list on the server of the slots that were used, each with when it was. Both are microseconds on its clock.
+#: The list on the server of the slots that were used: ticket, time, and when it was used, by the server's clock in microseconds.
 USED: Final = "used"
 _NOTE: Final = """
 local time = redis.call('TIME')
@@ -30,11 +30,12 @@ class ReportingSlots(SharedSlots):
     def take(self) -> Reservation | None:
         reservation = super().take()
         if reservation is not None and self._place is not None:
-            report([USED], [round((reservation.since - self._place.least_offset) * 1e6)])
+            at = round((reservation.since - self._place.least_offset) * 1e6)
+            report([USED], [f"{reservation.ticket} {at}"])
         return reservation
 
 
-report: Callable[[list[str], list[int]], object]
+report: Callable[[list[str], list[str]], object]
 
 
 async def main(exchange: str, server: str, api_key: str, secret_key: str, passphrase: str) -> None:
