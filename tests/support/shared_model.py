@@ -36,14 +36,17 @@ class Model:
     def give_back(self, ticket: int) -> None:
         self._go_on()
         self.calls = [call for call in self.calls if call.ticket != ticket]
+        self._go_on()
 
     def settle(self, ticket: int, ahead: int) -> None:
         self._go_on()
         self._find(ticket).free_at = self.now + ahead
+        self._go_on()
 
     def pause(self, seconds: int) -> None:
         self._go_on()
         self.paused = max(self.paused, self.now + seconds)
+        self._go_on()
 
     def waiting(self) -> list[int]:
         self._go_on()
