@@ -126,6 +126,9 @@ def run(arguments: list[str] | None = None) -> int:
     words = _command_first(sys.argv[1:] if arguments is None else arguments)
     with sigterm_interrupts() as was_terminated:
         code = _run(words)
+    if code == INTERRUPTED and sys.stderr is not None and sys.stderr.isatty():
+        # The terminal has shown ^C, and the prompt would follow it on the same line.
+        sys.stderr.write("\n")
     return TERMINATED if code == INTERRUPTED and was_terminated() else code
 
 

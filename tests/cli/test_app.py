@@ -11,7 +11,7 @@ import pytest
 from okx_sol_async.cli import run
 from okx_sol_async.emulator import Emulator
 from okx_sol_async.emulator.faults import NoResponse
-from tests.support.terminals import COMMAND, environment, lines_of_stderr, running
+from tests.support.terminals import COMMAND, environment, lines_of_stderr, running, set_of, terminal
 
 
 @pytest.mark.parametrize(
@@ -226,6 +226,19 @@ def test_ctrl_c_during_a_call_is_quiet() -> None:
             output, complaint = process.communicate()
 
     assert (130, "", "") == (process.returncode, output, complaint)
+
+
+def test_the_prompt_of_the_shell_has_a_line_of_its_own(as_user: Emulator) -> None:
+    """After Ctrl-C, which the terminal shows as ^C, the cursor is at the beginning of a line."""
+    as_user.fail_next(NoResponse(), times=None)
+    with terminal("balance", **set_of(as_user)) as shown:
+        while not as_user.calls:
+            assert shown.process.poll() is None
+            time.sleep(0.01)
+        shown.interrupt()
+
+        assert 130 == shown.end()
+    assert shown.text.endswith("\n")
 
 
 @pytest.mark.shows_secrets("the emulator prints the keys that it has made up")

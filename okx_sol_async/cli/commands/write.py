@@ -109,13 +109,9 @@ def _plan(kind: OrderType, amt: Decimal, connected: ConnectedExchange, product: 
 def _agreed() -> bool:
     """Ask, and return whether the reply is yes."""
     with _ctrl_c_interrupts():
-        try:
-            sys.stderr.write("Go ahead? [y/N] ")
-            sys.stderr.flush()
-            reply = sys.stdin.readline()
-        except KeyboardInterrupt:
-            sys.stderr.write("\n")
-            raise
+        sys.stderr.write("Go ahead? [y/N] ")
+        sys.stderr.flush()
+        reply = sys.stdin.readline()
     if not reply.endswith("\n"):
         sys.stderr.write("\n")
     return reply.strip().lower() in {"y", "yes"}

@@ -85,7 +85,7 @@ class WatchTable:
                 yield ("earlier" if at is None else minute(at)), f"+{number(interest)}", balance.ccy
 
     def _sparklines(self) -> Iterator[Text]:
-        interest = [interest for _, interest in reversed(self.accruals)]
+        interest = [interest for at, interest in reversed(self.accruals) if at is not None]
         for name, values in (("staked  ", list(self.amounts)), ("interest", interest)):
             if len(values) > 1:
                 line = sparkline(values, unicode=self.unicode)
