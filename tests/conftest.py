@@ -7,8 +7,10 @@ from hypothesis import HealthCheck, settings
 
 from okx_sol_async import Session
 from okx_sol_async.emulator import Emulator
+from okx_sol_async.transport.clock import ServerClock
+from tests.support.skewed import wall
 from tests.support.valkey import Valkey, valkey
-from tests.support.virtual_time import VirtualSocketLoop
+from tests.support.virtual_time import VirtualSocketLoop, now
 
 # How long an example takes is the machine's affair.
 settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -38,6 +40,12 @@ def pytest_asyncio_loop_factories(
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("API_KEY", "SECRET_KEY", "PASSPHRASE", "USER_ID", "REGION", "BASE_URL", "DEMO"):
         monkeypatch.delenv(f"OKX_{name}", raising=False)
+
+
+@pytest.fixture(name="clocks_of_the_loop")
+def _clocks_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let sessions take the time of this machine from their event loop, where no machine is slow."""
+    monkeypatch.setattr(ServerClock.__init__, "__defaults__", (wall, now))
 
 
 @pytest.fixture(name="exchange")

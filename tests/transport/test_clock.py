@@ -7,16 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from okx_sol_async.transport.clock import TOLERANCE, RoundTrip, ServerClock
-from tests.support.skewed import NOW, http_date, wall
-from tests.support.virtual_time import now
+from tests.support.skewed import NOW, http_date
 
-pytestmark = pytest.mark.virtual_clock
-
-
-@pytest.fixture(autouse=True)
-def _clocks_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the clocks of this machine stand on that of the loop, where no machine is slow."""
-    monkeypatch.setattr(ServerClock.__init__, "__defaults__", (wall, now))
+pytestmark = [pytest.mark.virtual_clock, pytest.mark.usefixtures("clocks_of_the_loop")]
 
 
 class Machine:

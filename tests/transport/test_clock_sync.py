@@ -22,19 +22,11 @@ from okx_sol_async.emulator import Emulator
 from okx_sol_async.emulator.faults import DateHeader, Refusal
 from okx_sol_async.endpoint import SYSTEM_TIME
 from okx_sol_async.transport import clock_sync
-from okx_sol_async.transport.clock import ServerClock
 from tests.support.scripted import CREDENTIALS
 from tests.support.serving import serving
-from tests.support.skewed import NOW, TIME, SkewedServer, http_date, session_with, wall
-from tests.support.virtual_time import now
+from tests.support.skewed import NOW, TIME, SkewedServer, http_date, session_with
 
-pytestmark = pytest.mark.virtual_clock
-
-
-@pytest.fixture(autouse=True)
-def _clocks_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the clocks of this machine stand on that of the loop, where no machine is slow."""
-    monkeypatch.setattr(ServerClock.__init__, "__defaults__", (wall, now))
+pytestmark = [pytest.mark.virtual_clock, pytest.mark.usefixtures("clocks_of_the_loop")]
 
 
 @pytest.fixture(name="new_york")

@@ -24,7 +24,6 @@ from okx_sol_async import (
     apy_history,
 )
 from okx_sol_async.emulator import Emulator
-from okx_sol_async.transport.clock import ServerClock
 from okx_sol_async.transport.resend import MAX_REFUSALS
 from tests.support.foreign import Foreign
 from tests.support.limiters import InstantLimiter
@@ -99,10 +98,9 @@ async def test_users_do_not_wait_for_each_other(exchange: Emulator, session: Ses
         (429, b"Too Many Requests"),
     ],
 )
-async def test_a_refusal_is_recovered_unseen(status: int, body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("clocks_of_the_loop")
+async def test_a_refusal_is_recovered_unseen(status: int, body: bytes) -> None:
     """After a 50011 the bucket pauses for a second, and the call is signed and sent again."""
-    # The clock of this machine stands on that of the loop, so that a signature tells when it was made.
-    monkeypatch.setattr(ServerClock.__init__, "__defaults__", (lambda: 1.7e9 + now(), now))
     foreign = Foreign(1, status, body)
 
     async with serving(foreign.handle) as url, Session(base_url=url, limiter=LocalLimiter()) as session:
