@@ -91,7 +91,7 @@ def timed_out(timeout: float | None, context: FailureContext) -> Timeout:
 
 def session_closed(context: FailureContext, *, sent: bool) -> SessionClosed:
     """Return the error for a call that was in flight when its session was closed."""
-    hint = "Close the session after the last call, or give aclose(drain=...) some seconds."
+    hint = "Close the session after the last call."
     return SessionClosed("the session was closed during the call", sent=sent, hint=hint, **context.details())
 
 
