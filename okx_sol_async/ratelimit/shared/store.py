@@ -276,6 +276,10 @@ class SlotStore:
         """
         await self._do(bucket, "settle", UNKNOWN, _us(window_of(limit)), 1)
         self._reached_node(bucket)
+        if bucket in self.outages:
+            # Only a reservation shows that the bucket itself can be used again.
+            reservation, _ = await self.reserve(bucket, limit, self.draw(), None, 0, waits=False)
+            self.give_back(reservation)
 
     def give_back(self, reservation: Reservation) -> None:
         """Give a slot that is not needed to the next waiter of all processes."""
