@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 _KEY: Final = istr("OK-ACCESS-KEY")
 #: The header that holds the signature.
 SIGN: Final = istr("OK-ACCESS-SIGN")
-_TIMESTAMP: Final = istr("OK-ACCESS-TIMESTAMP")
+#: The header that holds the timestamp of the signature.
+TIMESTAMP: Final = istr("OK-ACCESS-TIMESTAMP")
 _PASSPHRASE: Final = istr("OK-ACCESS-PASSPHRASE")
 _SIMULATED: Final = istr("x-simulated-trading")
 
@@ -138,7 +139,7 @@ def sign_request(
     headers = request.headers
     headers[_KEY] = SecretHeader(credentials.api_key)
     headers[SIGN] = signature
-    headers[_TIMESTAMP] = timestamp
+    headers[TIMESTAMP] = timestamp
     headers[_PASSPHRASE] = SecretHeader(credentials.passphrase)
     if demo:
         headers[_SIMULATED] = "1"

@@ -104,5 +104,5 @@ def page_bound(name: str, at: object, *, rounded_up: bool) -> int:
 
 
 def moment(of: int) -> datetime:
-    """Return the time that is so many milliseconds after 1970."""
+    """Return the time for a number of milliseconds since 1970."""
     return _EPOCH + of * _MILLISECOND

@@ -18,7 +18,7 @@ from okx_sol_async.errors import DecodeError
 from okx_sol_async.models import Order
 from okx_sol_async.staking.arguments import PAGE, milliseconds, moment
 
-#: Asks for a page: the newest rows before so many milliseconds (`None` for now), and how many at most.
+#: Asks for a page: the newest rows before a time in milliseconds (`None` for now), and how many at most.
 Fetch: TypeAlias = Callable[[int | None, int], Awaitable[tuple[Order, ...]]]
 # What never changes of an order. Its status does, from one page to the next.
 _Identity: TypeAlias = tuple[object, ...]

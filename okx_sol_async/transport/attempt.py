@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
 import aiohttp
 from multidict import istr
 
 from okx_sol_async.ratelimit.bucket import TokenBucket
+from okx_sol_async.signing.signer import TIMESTAMP
 from okx_sol_async.transport.clock import RoundTrip
 from okx_sol_async.transport.failures import timed_out
 from okx_sol_async.transport.http import never_connected
@@ -61,6 +63,7 @@ class Attempt:
         "_call",
         "_interruption",
         "_is_on_network",
+        "_leased_at",
         "_since",
         "error",
         "lease",
@@ -68,7 +71,6 @@ class Attempt:
         "previous",
         "request",
         "response",
-        "signed_at",
         "steady_came",
         "steady_sent",
         "took",
@@ -78,6 +80,8 @@ class Attempt:
         self._call = call
         self._interruption = call.interruption
         self._is_on_network = False
+        # When it took its lease: by OKX's clock in seconds since 1970, and by the loop's.
+        self._leased_at = 0.0
         self._since = 0.0
         self.request = request
         #: The send before this one, if aiohttp or a middleware has made both.
@@ -88,8 +92,6 @@ class Attempt:
         #: What aiohttp raised instead of a response.
         self.error: aiohttp.ClientError | None = None
         self.response: ClientResponse | None = None
-        #: OKX's time in the signature, in seconds since 1970.
-        self.signed_at = 0.0
         #: When it was sent, and when its response came, by the steady clock.
         self.steady_sent = 0.0
         self.steady_came = 0.0
@@ -115,7 +117,7 @@ class Attempt:
             self._begin()
             try:
                 if call.before_send is not None:
-                    await call.before_send(self.signed_at)
+                    await call.before_send(self._leased_at)
                 self.may_have_left = not call.reports_departure
                 signer = call.signer
                 response = await (handler(self.request) if signer is None else signer(self.request, handler))
@@ -151,7 +153,7 @@ class Attempt:
         call.options.timeouts.begin(self, call.loop, self._since)
         clock = call.state.clock.server_clock
         self.steady_sent = clock.steady()
-        self.signed_at = clock.now()
+        self._leased_at = clock.now()
         if call.events is not None:
             call.events.sent(call.record)
 
@@ -194,6 +196,12 @@ class Attempt:
     def date(self) -> str | None:
         """The ``Date`` of the response; `None` if it has none, or comes out of a cache."""
         return None if self.response is None or self.is_cached else self.response.headers.get(_DATE)
+
+    @property
+    def signed_at(self) -> float:
+        """OKX's time in the signature, in seconds since 1970; where there is none, that of the lease."""
+        timestamp = self.request.headers.get(TIMESTAMP)
+        return self._leased_at if timestamp is None else datetime.fromisoformat(timestamp).timestamp()
 
     @property
     def times(self) -> RoundTrip:

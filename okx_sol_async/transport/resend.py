@@ -103,7 +103,7 @@ def decide(kind: FailureKind, *, is_read: bool, leased: bool, failures: int, att
 
 
 def longest_wait(failures: int) -> float:
-    """Return the longest wait after so many temporary failures, in seconds."""
+    """Return the longest wait after a number of temporary failures, in seconds."""
     return min(FIRST_WAIT * 2.0 ** (failures - 1), LONGEST_WAIT)
 
 

@@ -52,7 +52,9 @@ class Response(Generic[R]):
 
 
 _NEW_FORMAT: Final = "OKX may have changed its responses: look for a newer version of this package, or report it."
-_NOT_OKX: Final = "Something else responds in OKX's place, such as a proxy or a login page: check the network and the base URL (OKX_BASE_URL)."
+_NOT_OKX: Final = (
+    "A proxy or a login page may respond in OKX's place: check the network and the base URL (OKX_BASE_URL)."
+)
 _CLOCKS_AGREE: Final = "The clocks agree, so OKX or a proxy is at fault; try again later."
 _TRACE_HEADERS: Final = ("x-trace-id", "x-request-id", "traceid")
 _COOKIES: Final = {"set-cookie", "cookie"}

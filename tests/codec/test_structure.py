@@ -142,7 +142,7 @@ def test_what_is_no_response_of_okx_is_refused(body: bytes, problem: str) -> Non
     with pytest.raises(DecodeError, match=problem) as caught:
         decode(body)
 
-    assert len(str(caught.value)) < 320
+    assert len(str(caught.value)) < 300
 
 
 def test_the_excerpt_is_short_and_cannot_write_to_a_terminal() -> None:

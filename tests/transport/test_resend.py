@@ -122,7 +122,6 @@ async def test_one_attempt_is_one() -> None:
     assert 1 == len(script.timestamps)
 
 
-@pytest.mark.usefixtures("clocks_of_the_loop")
 @pytest.mark.parametrize("name", PASSING)
 async def test_a_write_is_never_sent_again_after_what_may_have_happened(name: str) -> None:
     """It ends in `OutcomeUnknown`, which has the time it was sent and what came instead of a response."""

@@ -64,7 +64,7 @@ class WatchTable:
         self.error = error
 
     def shown(self, lines: int) -> RenderableType:
-        """Return the table, with about so many lines."""
+        """Return the table, about ``lines`` high."""
         parts: list[RenderableType] = [Text(self.title), Text("")]
         if self.balance is not None:
             parts.append(fields_table(self._fields(self.balance, lines - _OTHER_LINES)))
