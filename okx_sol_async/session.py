@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from copy import copy
 from datetime import UTC, datetime
 from types import EllipsisType, MappingProxyType
@@ -24,6 +25,7 @@ from okx_sol_async.signing.owners import PROCESS_OWNERS
 from okx_sol_async.transport.call import Call, ask_time
 from okx_sol_async.transport.failures import http_is_closed
 from okx_sol_async.transport.http import USER_AGENT, Connections, another_loop, remove_foreign_headers
+from okx_sol_async.transport.in_flight import Shutdown
 from okx_sol_async.transport.metrics import Counters, Observe, observers_of
 from okx_sol_async.transport.state import CallOptions, SessionState
 from okx_sol_async.writes import WriteLog
@@ -137,7 +139,7 @@ class Session:
         self._viewed: Session | None = None
         self._connections = Connections(http)
         self._write_log = write_log
-        self._closed = asyncio.Event()
+        self._shutdown = Shutdown()
 
     @classmethod
     def from_env(cls, **settings: Unpack[SessionSettings]) -> Session:
@@ -207,49 +209,84 @@ class Session:
         """Close it."""
         await self.aclose()
 
-    async def aclose(self) -> None:
-        """Close what the session opened. Calls in flight end with `SessionClosed`; closing again does nothing.
+    async def aclose(self, drain: float = 0.0) -> None:
+        """Close what the session opened.
+
+        No new calls are made. Those in flight may take ``drain`` more seconds; then the rest end with `SessionClosed`,
+        and writes that may have been sent with `OutcomeUnknown`. Closing again does nothing but wait for the first time.
+
+        Args:
+            drain: seconds for the calls in flight to end. Meanwhile writes can still be resolved, which is waited for.
 
         Raises:
-            ConfigurationError: the session belongs to another event loop, which is at work.
+            ConfigurationError: ``drain`` is not a finite number of seconds from 0 on; or the session belongs to another
+                event loop, which is at work.
 
         """
+        patience = seconds("drain", drain, positive=False)
         if self._viewed is not None:
             return
         loop, running = self._connections.loop, asyncio.get_running_loop()
         if loop is not None and loop is not running and loop.is_running():
             raise another_loop()
+        if loop is not running:
+            self._shutdown.reset()
+        elif self._shutdown.begun.is_set():
+            await self._shutdown.done.wait()
+            return
+        self._shutdown.begun.set()
         try:
-            if loop is running:
-                self._closed.set()
+            if loop is running and patience > 0:
+                await self._state.in_flight.drain(patience)
+        finally:
+            await self._close(running)
+
+    async def _close(self, running: asyncio.AbstractEventLoop) -> None:
+        self._shutdown.drained.set()
+        try:
+            if self._connections.loop is running:
                 self._state.in_flight.stop_all()
                 # A middleware may hold a call back. It cannot send any more, and ends when that returns.
                 await self._state.in_flight.drain(CLOSING_TIMEOUT)
-            else:
-                # Waiters of the old event waited on a loop that is gone.
-                self._closed = asyncio.Event()
-                self._closed.set()
         finally:
             self._state.timeouts.close()
-            await self._connections.aclose()
+            try:
+                await self._connections.aclose()
+            finally:
+                self._shutdown.done.set()
 
     @property
     def closed(self) -> bool:
-        """Whether the session was closed."""
-        return self._closed.is_set() if self._viewed is None else self._viewed.closed
+        """Whether the session was closed, or is being closed."""
+        return self._shutdown.begun.is_set()
 
     async def wait_closed(self) -> None:
-        """Wait until the session is closed.
+        """Wait until the session is closed, or is being closed.
 
         Raises:
             ConfigurationError: the session belongs to another event loop.
 
         """
-        if self._viewed is not None:
-            await self._viewed.wait_closed()
-            return
         self._connections.bind(asyncio.get_running_loop())
-        await self._closed.wait()
+        await self._shutdown.begun.wait()
+
+    def activity(self) -> AbstractContextManager[None]:
+        """Return a context manager whose block counts as a call in flight. It is for this package, and may change."""
+        return self._state.in_flight.activity()
+
+    async def pause(self, delay: float) -> None:
+        """Sleep for ``delay`` seconds, unless the session is closed meanwhile. It is for this package, and may change.
+
+        Raises:
+            SessionClosed: the session is closed, and has drained.
+
+        """
+        try:
+            async with asyncio.timeout(delay):
+                await self._shutdown.drained.wait()
+        except TimeoutError:
+            return
+        raise _closed()
 
     async def call(
         self,
@@ -325,6 +362,7 @@ class Session:
         parameters: Mapping[str, str] | None,
         *,
         before_send: Callable[[float], Awaitable[None]] | None = None,
+        while_draining: bool = False,
     ) -> Call[R]:
         """Return a call that is not sent yet. It is for this package, and may change.
 
@@ -334,15 +372,15 @@ class Session:
             parameters: as for `call`.
             before_send: is awaited with the time of each signature (OKX's, in seconds since 1970) before that is made.
                 An error that it raises ends the call with nothing sent.
+            while_draining: whether the call may be made while `aclose` waits for others.
 
         Raises:
             ConfigurationError: as `call` does.
             SessionClosed: as `call` does.
 
         """
-        if self.closed:
-            message = "this session is closed"
-            raise SessionClosed(message, hint="Make a new one; the limits of its users carry over.")
+        if self.closed and not (while_draining and self._shutdown.is_draining):
+            raise _closed()
         http = self._connections.open(for_write=not endpoint.safe_to_resend)
         if http.closed:
             raise http_is_closed()
@@ -467,6 +505,10 @@ class Session:
 
 def _checked_max_wait(max_wait: float | None) -> float | None:
     return None if max_wait is None else seconds("max_wait", max_wait, positive=False)
+
+
+def _closed() -> SessionClosed:
+    return SessionClosed("this session is closed", hint="Make a new one; the limits of its users carry over.")
 
 
 def _check_method(argument: str, value: object, method: str) -> None:

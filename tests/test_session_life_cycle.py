@@ -155,7 +155,7 @@ async def end_at_step(story: str, end: Callable[[Session, asyncio.Task[object]],
         under_way = not call.done()
         await end(session, call)
         exchange.answers.clear()
-        if not session._closed:
+        if not session.closed:
             await nothing_is_left(session, tasks)
         else:
             await asyncio.sleep(0.05)

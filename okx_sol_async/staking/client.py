@@ -387,11 +387,20 @@ class SolStaking:
         )
 
     async def _page(
-        self, filters: dict[str, str], *, after: int | None = None, before: int | None = None, limit: int | None = None
+        self,
+        filters: dict[str, str],
+        *,
+        after: int | None = None,
+        before: int | None = None,
+        limit: int | None = None,
+        while_draining: bool = False,
     ) -> tuple[Order, ...]:
         bounds = {"after": after, "before": before, "limit": limit}
         parameters = filters | {name: str(bound) for name, bound in bounds.items() if bound is not None}
-        return await self._session.call(PURCHASE_REDEEM_HISTORY, self._credentials, parameters)
+        call = self._session.new_call(
+            PURCHASE_REDEEM_HISTORY, self._credentials, parameters, while_draining=while_draining
+        )
+        return await call.run()
 
     async def _write(self, kind: OrderType, amt: object) -> Receipt:
         try:
@@ -404,7 +413,13 @@ class SolStaking:
 
     async def _look_up(self, write: Write, wait: float | None) -> Order | None:
         async def read(since: datetime, until: datetime) -> list[Order]:
-            return [order async for order in self.history(type=write.type, since=since, until=until)]
+            orders = read_history(
+                lambda after, size: self._page({"type": str(write.type)}, after=after, limit=size, while_draining=True),
+                since=milliseconds("since", since, rounded_up=True),
+                until=milliseconds("until", until, rounded_up=True),
+                limit=None,
+            )
+            return [order async for order in orders]
 
         patience = None if wait is None else seconds("wait", wait, positive=False)
         return await resolve(self._session, self._credentials, write, read, patience)

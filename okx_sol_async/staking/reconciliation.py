@@ -103,6 +103,7 @@ async def look_up(
     read_orders: Callable[[datetime, datetime], Awaitable[list[Order]]],
     read_log: Callable[[], Awaitable[Iterable[Write]]],
     okx_now: Callable[[], datetime],
+    pause: Callable[[float], Awaitable[None]],
     wait: float | None,
 ) -> tuple[Write, Order | None]:
     """Look for the order of a write until the history shows it, or cannot show it any more.
@@ -112,6 +113,7 @@ async def look_up(
         read_orders: reads the history of the write's type from one time to another.
         read_log: reads all writes of the user.
         okx_now: returns OKX's time.
+        pause: sleeps for a number of seconds.
         wait: the most seconds to go on looking; `None` until `SETTLED`.
 
     Returns:
@@ -123,7 +125,7 @@ async def look_up(
     """
     loop = asyncio.get_running_loop()
     deadline = None if wait is None else loop.time() + wait
-    pause = FIRST_PAUSE
+    delay = FIRST_PAUSE
     while True:
         now = okx_now()
         left = _seconds_left(write, now) if deadline is None else deadline - loop.time()
@@ -146,8 +148,8 @@ async def look_up(
             if order is not None or left <= 0:
                 known = next(other for other in writes if other.id == write.id)
                 return _resolved(known, order, now), order
-        await asyncio.sleep(min(pause, max(left, 0.0)))
-        pause = min(2 * pause, LONGEST_PAUSE)
+        await pause(min(delay, max(left, 0.0)))
+        delay = min(2 * delay, LONGEST_PAUSE)
 
 
 @attrs.frozen

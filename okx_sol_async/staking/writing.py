@@ -156,6 +156,10 @@ class Writing:
             OKXError: as `SolStaking.purchase` says. `OutcomeUnknown` has the write.
 
         """
+        with self._session.activity():
+            return await self._run()
+
+    async def _run(self) -> Write:
         _in_flight[self._id] = self._call
         try:
             await self._call.run()
@@ -232,9 +236,15 @@ async def resolve(
 
     """
     log = AccountLog(session, credentials)
-    log.check(write, await log.writes())
-    known, order = await look_up(
-        write, read_orders=read_orders, read_log=log.writes, okx_now=lambda: session.okx_time, wait=wait
-    )
-    await log.settle(known)
+    with session.activity():
+        log.check(write, await log.writes())
+        known, order = await look_up(
+            write,
+            read_orders=read_orders,
+            read_log=log.writes,
+            okx_now=lambda: session.okx_time,
+            pause=session.pause,
+            wait=wait,
+        )
+        await log.settle(known)
     return order

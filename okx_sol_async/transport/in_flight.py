@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 from weakref import WeakValueDictionary
 
@@ -20,6 +22,36 @@ class Expiring(Protocol):
 
     def expire(self) -> None:
         """End the send, because its timeout is over."""
+
+
+class _Activity:
+    """More than one call. Each of its calls ends by itself."""
+
+    def stop(self) -> None:
+        """Do nothing."""
+
+
+class Shutdown:
+    """How far the closing of a session has come."""
+
+    __slots__ = ("begun", "done", "drained")
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew on another event loop: whatever waited here waited on a loop that is gone."""
+        #: No new calls are made.
+        self.begun = asyncio.Event()
+        #: The calls that were in flight have ended, or are being ended.
+        self.drained = asyncio.Event()
+        #: Everything is closed.
+        self.done = asyncio.Event()
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether calls in flight may still end by themselves."""
+        return self.begun.is_set() and not self.drained.is_set()
 
 
 class CallsInFlight:
@@ -45,15 +77,25 @@ class CallsInFlight:
         if self._none_left is not None and not self._calls:
             self._none_left.set()
 
+    @contextmanager
+    def activity(self) -> Iterator[None]:
+        """Count what is done in a ``with`` block as a call, such as several calls that belong together."""
+        activity = _Activity()
+        self.begin(activity)
+        try:
+            yield
+        finally:
+            self.end(activity)
+
     async def drain(self, seconds: float) -> bool:
         """Wait until no call is in flight, for at most ``seconds``, and return whether that is so."""
-        if not self._calls:
-            return True
-        if self._none_left is None or self._none_left.is_set():
-            self._none_left = asyncio.Event()
         try:
             async with asyncio.timeout(seconds):
-                await self._none_left.wait()
+                # What follows a call may have begun another one.
+                while self._calls:
+                    if self._none_left is None or self._none_left.is_set():
+                        self._none_left = asyncio.Event()
+                    await self._none_left.wait()
         except TimeoutError:
             return False
         return True

@@ -193,6 +193,7 @@ def looking(
             read_orders=read_orders,
             read_log=read_log,
             okx_now=lambda: NOW + timedelta(seconds=loop.time() - began + late),
+            pause=asyncio.sleep,
             wait=wait,
         )
         return known, found, loop.time() - began, reads
