@@ -32,6 +32,7 @@ def new_emulator(
     jitter: float = 0.0,
     seed: int | None = None,
     token: str | None = None,
+    upstream: str | None = None,
 ) -> Emulator:
     """Return a local exchange whose first user has a history; interest accrues as the days go by."""
     # Interest accrues only by a clock that is passed in.
@@ -44,6 +45,7 @@ def new_emulator(
         jitter=jitter,
         seed=seed,
         token=token,
+        upstream=upstream,
         now=time.time,
     )
     exchange.user.add_orders(_orders(exchange.now(), timedelta(days=exchange.product.redempt_days)))

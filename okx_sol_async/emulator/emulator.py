@@ -23,6 +23,7 @@ from okx_sol_async.emulator.network.delay import NetworkDelay
 from okx_sol_async.emulator.network.outage import Outage
 from okx_sol_async.emulator.network.server import HttpServer
 from okx_sol_async.emulator.network.tls import with_faults
+from okx_sol_async.emulator.upstream.forwarding import Upstream
 from okx_sol_async.errors import ConfigurationError
 
 
@@ -47,6 +48,8 @@ class Emulator(EmulatedExchange):
         product: the terms of SOL staking; `None` for those of OKX's documentation.
         tls: a context for servers, with the certificate to show; `None` serves over plain HTTP.
         token: what the control API asks for, as a bearer token; `None` asks for none, and serves this machine only.
+        upstream: the URL of an exchange to which documented reads are passed through, and from which `recorded` is;
+            writes are refused with 50120 and never passed through. `None` for none.
 
     Raises:
         ConfigurationError: an argument is wrong, and `ConfigurationError.argument` names it; or, when served,
@@ -68,6 +71,7 @@ class Emulator(EmulatedExchange):
         product: Product | None = None,
         tls: ssl.SSLContext | None = None,
         token: str | None = None,
+        upstream: str | None = None,
     ) -> None:
         check_seconds("latency", latency)
         check_seconds("jitter", jitter)
@@ -85,7 +89,13 @@ class Emulator(EmulatedExchange):
         delay = NetworkDelay(latency, jitter, random.Random(seed))  # noqa: S311 - delays are no secret
         control = ControlApi(self, self.outage, token)
         self._server = HttpServer(
-            self._gateway, self._state.clock, self._journal, self._faults, delay=delay, control=control.respond
+            self._gateway,
+            self._state.clock,
+            self._journal,
+            self._faults,
+            delay=delay,
+            control=control.respond,
+            upstream=None if upstream is None else Upstream(upstream, self._gateway, self._recording),
         )
 
     def __repr__(self) -> str:

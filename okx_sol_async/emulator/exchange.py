@@ -33,6 +33,7 @@ from okx_sol_async.emulator.gateway.gateway import ROUTES, Gateway
 from okx_sol_async.emulator.gateway.journal import JournalEntry, RequestJournal, Tally
 from okx_sol_async.emulator.gateway.stubs import StubResponse, stub_route
 from okx_sol_async.emulator.gateway.windows import Window
+from okx_sol_async.emulator.upstream.recording import Recording
 from okx_sol_async.errors import ConfigurationError
 from okx_sol_async.models import Balance
 from okx_sol_async.signing.credentials import Credentials
@@ -54,6 +55,7 @@ class EmulatedExchange:
             raise wrong(now, "now", "callable")
         self._window: Window = window
         self._journal = RequestJournal()
+        self._recording = Recording()
         self._faults = FaultQueue(seed)
         self._state = ExchangeState(ExchangeClock(now), _checked_product(Product() if product is None else product))
         self._gateway = Gateway(self._state, window)
@@ -400,6 +402,19 @@ class EmulatedExchange:
     def journal(self) -> RequestJournal:
         """The journal itself, which calls its listeners with each new entry."""
         return self._journal
+
+    @property
+    def recording(self) -> Recording:
+        """What ``upstream`` has sent; it calls its listeners after each response."""
+        return self._recording
+
+    def recorded(self) -> dict[str, object]:
+        """Return what the exchange ``upstream`` has sent, as a state file in plain types, without secrets.
+
+        Users, balances, orders and terms are those that the responses show. ``"recorded"`` lists the responses, and
+        where each differs in shape from what the emulator sends.
+        """
+        return self._recording.state()
 
     @property
     def faults(self) -> tuple[Injection, ...]:

@@ -61,8 +61,9 @@ INNER_ROWS = {
         {"client"},
     ),
     "emulator": (
-        {"accounts.__init__", "gateway.__init__", "network.__init__", "control.__init__"},
+        {"accounts.__init__", "gateway.__init__", "network.__init__", "control.__init__", "upstream.__init__"},
         {"arguments", "clock", "gateway.windows", "gateway.requests", "gateway.responses", "network.delay"},
+        {"upstream.differences", "upstream.redaction"},
         {"accounts.orders", "accounts.maintenance", "accounts.product", "faults.plan", "network.connections"},
         {"accounts.ledger", "faults.base", "network.delivery"},
         {"accounts.state", "faults.replacements", "faults.disturbances", "faults.handshakes", "faults.injections"},
@@ -70,7 +71,10 @@ INNER_ROWS = {
         {"gateway.parameters", "gateway.rows", "gateway.routes"},
         {"gateway.staking", "gateway.account", "gateway.stubs"},
         {"gateway.gateway"},
-        {"network.server", "control.fault_values", "control.snapshot"},
+        {"control.fault_values", "control.snapshot"},
+        {"upstream.recording"},
+        {"upstream.forwarding"},
+        {"network.server"},
         {"network.outage", "control.restore", "control.request_log"},
         {"exchange"},
         {"control.operations"},
@@ -194,5 +198,6 @@ def test_only_the_session_and_its_calls_talk_http() -> None:
         "emulator.network.delivery",
         "emulator.network.server",
         "emulator.control.api",
+        "emulator.upstream.forwarding",
     }
     assert importing == importers

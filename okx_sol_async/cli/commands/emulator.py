@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from okx_sol_async.cli.options import WholeNumber
 from okx_sol_async.cli.render.output import write
+from okx_sol_async.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from okx_sol_async.emulator import Emulator
 
 
 async def emulator(
@@ -25,6 +30,8 @@ async def emulator(
     log: Literal["text", "json"] = "text",
     token: str | None = None,
     demo: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    upstream: str | None = None,
+    record: Path | None = None,
 ) -> None:
     """Serve a local exchange until Ctrl-C, and print the variables that point a bot to it.
 
@@ -42,26 +49,59 @@ async def emulator(
         log: how the lines on stderr are written.
         token: what the control API asks for, as a bearer token.
         demo: give its user a key of demo trading.
+        upstream: pass documented reads through to this exchange, such as https://www.okx.com; writes are refused.
+        record: write what came from --upstream to this state file in JSON, without secrets, after each response.
 
     """
     # It brings an HTTP server along, which no other command needs.
     from okx_sol_async.cli.demo_exchange import new_emulator  # noqa: PLC0415
     from okx_sol_async.emulator import RequestLog  # noqa: PLC0415
 
+    if record is not None and upstream is None:
+        message = "record needs an upstream to record from"
+        raise ConfigurationError(message, argument="record")
     exchange = new_emulator(
-        demo=demo, host=host, port=port, window=window, latency=latency, jitter=jitter, seed=seed, token=token
+        demo=demo,
+        host=host,
+        port=port,
+        window=window,
+        latency=latency,
+        jitter=jitter,
+        seed=seed,
+        token=token,
+        upstream=upstream,
     )
     if state is not None:
         exchange.restore(state)
-
-    def write_line(line: str) -> None:
-        sys.stderr.write(line)
-        sys.stderr.flush()
-
-    exchange.journal.listeners.append(RequestLog(write_line, log).write_entry)
+    if record is not None:
+        _record_to(record, exchange)
+    exchange.journal.listeners.append(RequestLog(_write_line, log).write_entry)
     async with exchange:
-        write("".join(f"export {name}={value}\n" for name, value in exchange.environment.items()))
+        # The keys for an exchange upstream are the user's own.
+        names = exchange.environment if upstream is None else ("OKX_BASE_URL",)
+        write("".join(f"export {name}={exchange.environment[name]}\n" for name in names))
         sys.stdout.flush()
         if log == "text":
-            write_line(f"Set these variables where your bot runs. Page and control API: {exchange.url}/_emulator/\n")
+            _write_line(f"Set these variables where your bot runs. Page and control API: {exchange.url}/_emulator/\n")
         await asyncio.Event().wait()
+
+
+def _write_line(line: str) -> None:
+    sys.stderr.write(line)
+    sys.stderr.flush()
+
+
+def _record_to(path: Path, exchange: Emulator) -> None:
+    """Write what is recorded to a file, now and after each response; the file is always whole."""
+
+    def write_file() -> None:
+        written = path.with_name(f"{path.name}.part")
+        written.write_text(json.dumps(exchange.recorded(), indent=2) + "\n", "utf-8")
+        written.replace(path)
+
+    try:
+        write_file()
+    except OSError as error:
+        message = f"record {path} can't be written: {error}"
+        raise ConfigurationError(message, argument="record") from None
+    exchange.recording.listeners.append(write_file)

@@ -360,6 +360,12 @@ OPERATIONS: Final = (
     ),
     Operation("GET", "/snapshot", "The state, as a state file", lambda request: request.exchange.snapshot()),
     Operation(
+        "GET",
+        "/recorded",
+        "What the exchange upstream has sent, as a state file",
+        lambda request: request.exchange.recorded(),
+    ),
+    Operation(
         "POST",
         "/restore",
         "Replace the state by a snapshot",
@@ -371,6 +377,7 @@ OPERATIONS: Final = (
             "pool": "object",
             "users": "array",
             "faults": "array",
+            "recorded": "array",
         },
     ),
     Operation(

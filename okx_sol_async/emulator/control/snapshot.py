@@ -89,6 +89,25 @@ class StoredFault:
 
 
 @attrs.frozen(kw_only=True)
+class RecordedResponse:
+    """What another exchange sent, without secrets, and where its shape differs from the emulator's response."""
+
+    #: Method, path and query.
+    request: str
+    #: The position in `Snapshot.users` of the user whose key it carried; `None` without a key.
+    user: int | None = None
+    status: int = 200
+    #: The JSON of the response; text where it is none.
+    body: Any = None
+    differs: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> str:
+        """The path."""
+        return self.request.partition(" ")[2].partition("?")[0]
+
+
+@attrs.frozen(kw_only=True)
 class Snapshot:
     """The state of an exchange."""
 
@@ -98,6 +117,8 @@ class Snapshot:
     pool: DailyQuota = attrs.field(factory=DailyQuota)
     users: tuple[StoredUser, ...] = (StoredUser(),)
     faults: tuple[StoredFault, ...] = ()
+    #: What another exchange sent; it is not restored.
+    recorded: tuple[RecordedResponse, ...] = ()
 
 
 def _decimal(value: object, _: object) -> Decimal:

@@ -83,6 +83,19 @@ class Gateway:
             except RequestRefused as refused:
                 return refused.response
 
+    def respond_unchecked(self, request: ReceivedRequest) -> ExchangeResponse:
+        """Return what the first user would get for a documented read, without a check and without counting it."""
+        route = ROUTES[request.endpoint]
+        with self._state.lock:
+            user = next(iter(self.users.values()))
+            try:
+                if route.respond_unsigned is not None:
+                    return route.respond_unsigned(UnsignedCall(request, self._state))
+                assert route.respond_signed is not None  # noqa: S101 - a route has one of the two
+                return route.respond_signed(SignedCall(request, self._state, user.keys[0], user))
+            except RequestRefused as refused:
+                return refused.response
+
     def _unknown(self, request: ReceivedRequest) -> ExchangeResponse:
         if any(endpoint.partition(" ")[2] == request.path for endpoint in self.endpoints):
             return refusal("50115")

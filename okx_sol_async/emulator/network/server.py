@@ -23,6 +23,7 @@ from okx_sol_async.emulator.gateway.responses import NO_RESPONSE, ExchangeRespon
 from okx_sol_async.emulator.network.connections import ClientConnection, ListeningPort
 from okx_sol_async.emulator.network.delay import NetworkDelay
 from okx_sol_async.emulator.network.delivery import ResponseHead, SentResponse, deliver
+from okx_sol_async.emulator.upstream.forwarding import Upstream
 
 #: Responds to requests for the control API.
 ControlHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -56,6 +57,7 @@ class HttpServer:
         *,
         delay: NetworkDelay,
         control: ControlHandler,
+        upstream: Upstream | None = None,
     ) -> None:
         self._gateway = gateway
         self._clock = clock
@@ -63,6 +65,7 @@ class HttpServer:
         self._faults = faults
         self._delay = delay
         self._control = control
+        self._upstream = upstream
         self._web: web.Server | None = None
         #: Where it listens; `None` before and after.
         self.port: ListeningPort | None = None
@@ -123,6 +126,8 @@ class HttpServer:
         await asyncio.sleep(0)
         server.pre_shutdown()
         await server.shutdown(_SHUTDOWN_TIMEOUT)
+        if self._upstream is not None:
+            await self._upstream.aclose()
 
     def run_in_loop(self, action: Callable[[], object]) -> None:
         """Run a function in the event loop that serves, and return when it is done; nothing once that loop has ended."""
@@ -151,7 +156,9 @@ class HttpServer:
         plan = flow.plan
         connection.carried += 1
         await self._delay.wait(plan.there)
-        response = self._process(self._received(request, body, plan), flow)
+        received = self._received(request, body, plan)
+        upstream = self._upstream if plan.processed else None
+        response = self._process(received, flow, None if upstream is None else await upstream.respond(received))
         if plan.held and flow.injection is not None:
             await _hold(connection, flow.injection)
         await self._delay.wait(plan.back)
@@ -187,10 +194,12 @@ class HttpServer:
             moved=clock.moved,
         )
 
-    def _process(self, request: ReceivedRequest, flow: CallFlow) -> ExchangeResponse:
+    def _process(self, request: ReceivedRequest, flow: CallFlow, passed: ExchangeResponse | None) -> ExchangeResponse:
         """Do what a request asks for unless a fault prevents it, record it, and return the response to send."""
         plan = flow.plan
-        if plan.processed:
+        if passed is not None:
+            decided = passed
+        elif plan.processed:
             decided = self._gateway.respond(request)
         else:
             self._gateway.count(request)

@@ -1,0 +1,1 @@
+"""Reads that are passed through to a given exchange, and what came back, without secrets."""
