@@ -19,7 +19,7 @@ from okx_sol_async.cli.exit_codes import (
     exit_code_of,
 )
 from okx_sol_async.cli.render.messages import fail, log_on_stderr
-from okx_sol_async.cli.signals import sigterm_interrupts
+from okx_sol_async.cli.signals import signals_wake_loop, sigterm_interrupts
 from okx_sol_async.errors import ConfigurationError, OKXError
 from okx_sol_async.version import __version__
 
@@ -143,14 +143,7 @@ def _command_first(words: list[str]) -> list[str]:
 def _run(words: list[str]) -> int:
     try:
         with log_on_stderr():
-            code = app(
-                words,
-                # Only help is printed by cyclopts.
-                console=_help_console() if _asks_for_help(words) else None,
-                exit_on_error=False,
-                print_error=False,
-                result_action="return_value",
-            )
+            code = asyncio.run(_run_command(words))
         sys.stdout.flush()
     except CycloptsError as error:
         return fail(_mistyped(error), _help_hint(words), EXIT_CODES[ConfigurationError])
@@ -161,6 +154,18 @@ def _run(words: list[str]) -> int:
     except OSError as error:
         return _cannot_write(error)
     return code if type(code) is int else 0
+
+
+async def _run_command(words: list[str]) -> object:
+    with signals_wake_loop():
+        return await app.run_async(
+            words,
+            # Only help is printed by cyclopts.
+            console=_help_console() if _asks_for_help(words) else None,
+            exit_on_error=False,
+            print_error=False,
+            result_action="return_value",
+        )
 
 
 def _asks_for_help(words: list[str]) -> bool:

@@ -1,8 +1,10 @@
-"""SIGTERM, which ends a command as Ctrl-C does."""
+"""Ctrl-C and SIGTERM, which end a command in the same way, at any moment."""
 
 from __future__ import annotations
 
+import asyncio
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,3 +38,27 @@ def sigterm_interrupts() -> Iterator[Callable[[], bool]]:
     finally:
         if is_ours:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextmanager
+def signals_wake_loop() -> Iterator[None]:
+    """Let each signal wake the running event loop.
+
+    Python handles a signal between two of its own instructions. One that arrives after the last of them, just before
+    the loop waits for the operating system, would be handled when the loop wakes for another reason.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        reader.settimeout(0)
+        writer.settimeout(0)
+        loop.add_reader(reader, reader.recv, 4096)
+        before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(before)
+            loop.remove_reader(reader)

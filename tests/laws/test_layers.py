@@ -85,7 +85,7 @@ INNER_ROWS = {
     ),
     "cli": (
         {"render.__init__", "commands.__init__"},
-        {"argument_names", "exit_codes", "options", "signals", "demo_exchange"},
+        {"argument_names", "exit_codes", "options", "question", "signals", "demo_exchange"},
         {"render.formatting", "render.messages", "render.progress", "render.sparkline", "render.apy_axes"},
         {"render.output", "render.apy_plot", "render.apy_svg", "connection"},
         {"render.watch_table"},

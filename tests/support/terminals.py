@@ -3,6 +3,7 @@
 import os
 import pty
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -15,6 +16,8 @@ import pytest
 from okx_sol_async.emulator import Emulator
 
 COMMAND = [sys.executable, "-m", "okx_sol_async"]
+#: Seconds after which a process that shows nothing more hangs.
+_PATIENCE = 20
 _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -72,9 +75,11 @@ class Terminal:
         """Read to the end, and return the exit code."""
         while self._read():
             pass
-        return self.process.wait()
+        return self.process.wait(_PATIENCE)
 
     def _read(self) -> bool:
+        readable, _, _ = select.select([self._master], [], [], _PATIENCE)
+        assert readable, f"nothing more was shown for {_PATIENCE} s after {self.raw!r}"
         try:
             data = os.read(self._master, 65536)
         except OSError:

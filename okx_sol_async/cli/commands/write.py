@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, Final, TypeAlias
@@ -18,6 +16,7 @@ from okx_sol_async.cli.argument_names import summary_of
 from okx_sol_async.cli.connection import ConnectedExchange, ExchangeOptions
 from okx_sol_async.cli.exit_codes import EXIT_CODES, INTERRUPTED, NOTHING_DONE
 from okx_sol_async.cli.options import Json
+from okx_sol_async.cli.question import ask
 from okx_sol_async.cli.render.formatting import CURRENCY, minute, number, percent, plain
 from okx_sol_async.cli.render.messages import fail, say, warn
 from okx_sol_async.cli.render.output import print_json, write
@@ -71,7 +70,7 @@ async def _write(kind: OrderType, text: str, exchange: ExchangeOptions, *, yes: 
             with waiting(f"waiting for {connected.name}"):
                 product = await staking.product_info()
             say(*_plan(kind, amt, connected, product))
-            if not _agreed():
+            if (await ask("Go ahead? [y/N] ")).strip().lower() not in {"y", "yes"}:
                 say("nothing was sent")
                 return NOTHING_DONE
         return await _send(kind, amt, staking, json_=json_)
@@ -104,31 +103,6 @@ def _plan(kind: OrderType, amt: Decimal, connected: ConnectedExchange, product: 
         yield f"fast      {number(product.fast_redemption_avail)} OKSOL can be redeemed fast today, if OKX does so"
     yield f"account   {connected.account}"
     yield f"at        {connected.name}"
-
-
-def _agreed() -> bool:
-    """Ask, and return whether the reply is yes."""
-    with _ctrl_c_interrupts():
-        sys.stderr.write("Go ahead? [y/N] ")
-        sys.stderr.flush()
-        reply = sys.stdin.readline()
-    if not reply.endswith("\n"):
-        sys.stderr.write("\n")
-    return reply.strip().lower() in {"y", "yes"}
-
-
-@contextmanager
-def _ctrl_c_interrupts() -> Iterator[None]:
-    """Let Ctrl-C interrupt reading a line; asyncio would cancel the task, and go on reading."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            # Ctrl-C came just before.
-            raise KeyboardInterrupt
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 async def _send(kind: OrderType, amt: Decimal, staking: SolStaking, *, json_: bool) -> int:
