@@ -37,22 +37,14 @@ _WORDS: Final = {re.compile(rf"\b(?:{pattern})\b"): instead for pattern, instead
 TESTS_TO_REWRITE: Final = (
     "benchmarks/",
     "laws/test_either_limiter.py",
-    "laws/test_event_loops.py",
     "laws/test_money.py",
-    "laws/test_scale.py",
     "laws/test_window_law.py",
-    "ratelimit/",
+    "ratelimit/shared/",
     "simulation/",
     "staking/",
 )
 #: Test files that are still longer than `LONGEST`. It only gets shorter.
-FILES_TO_SPLIT: Final = (
-    "laws/test_event_loops.py",
-    "laws/test_scale.py",
-    "ratelimit/",
-    "simulation/",
-    "staking/test_client.py",
-)
+FILES_TO_SPLIT: Final = ("simulation/",)
 #: The most lines of a test file: a page or two of tests, about one module.
 LONGEST: Final = 420
 

@@ -1,0 +1,40 @@
+import asyncio
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+
+from okx_sol_async.ratelimit.shared import outage
+from okx_sol_async.ratelimit.shared.limiter import RedisLimiter
+from tests.support.machines import LimiterLog
+from tests.support.valkey import Valkey, valkey
+
+
+@pytest.fixture(name="virtual_outages")
+def _virtual_outages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time outages by the clock of the loop too."""
+    monkeypatch.setattr(outage, "time", SimpleNamespace(monotonic=lambda: asyncio.get_running_loop().time()))
+
+
+@pytest.fixture(name="impatient")
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try an unavailable server more often."""
+    monkeypatch.setattr(outage, "TRY_EVERY", 0.25)
+
+
+@pytest.fixture(name="server")
+def _server() -> Iterator[Valkey]:
+    """Start a server that a test may stop, freeze or misconfigure."""
+    with valkey() as server:
+        yield server
+
+
+@pytest.fixture(name="machines")
+def _machines(server: Valkey) -> list[RedisLimiter]:
+    """Make two limiters, whose connections are closed with the event loop."""
+    return [RedisLimiter.from_url(server.url, timeout=1) for _ in range(2)]
+
+
+@pytest.fixture(name="log")
+def _log(caplog: pytest.LogCaptureFixture) -> LimiterLog:
+    return LimiterLog(caplog)

@@ -1,0 +1,139 @@
+"""What a process reports to the store: refusals, and calls that left while it was unavailable."""
+
+import asyncio
+
+import pytest
+
+from okx_sol_async import RateLimit, Scope
+from okx_sol_async.ratelimit.bucket import make_bucket
+from okx_sol_async.ratelimit.shared.slots import SharedSlots
+from tests.support.buckets import SIX
+from tests.support.fake_server import FakeServer, bucket_of, slots_of, store_of
+from tests.support.virtual_time import now
+
+pytestmark = [pytest.mark.virtual_clock, pytest.mark.usefixtures("virtual_outages")]
+
+
+async def test_a_refusal_is_reported_before_the_next_reservation() -> None:
+    """A slot that was reserved before it keeps its place."""
+    server = FakeServer()
+    bucket = bucket_of(server)
+    lease = await bucket.acquire()
+    server.wait = 0.5
+    waiting = asyncio.create_task(bucket.acquire())
+    await asyncio.sleep(0.1)
+    ticket = server.drawn(-1)
+    server.commands.clear()
+    place = lease.refused()
+    assert place is not None
+    again = asyncio.create_task(place.acquire(None))
+    await again
+
+    kinds = [command[0] for command in server.commands if command[0] != "settle"]
+    assert ["refused", "reserve"] == kinds[:2]
+    assert ticket == server.drawn(0)
+    assert ("refused", 1_000_000, 1_000_000, 200_000, 400_000, 1.2, 30_000_000, 166_667) == server.named("refused")[0]
+    assert not waiting.done()
+    waiting.cancel()
+
+
+async def test_a_refusal_is_reported_also_when_no_call_waits() -> None:
+    """It is reported also if a command is outstanding, and if the store is unavailable the process pauses by itself."""
+    server = FakeServer(takes=0.2)
+    bucket = bucket_of(server)
+    lease = await bucket.acquire()
+    waiting = asyncio.create_task(bucket.acquire())
+    await asyncio.sleep(0.1)
+    lease.refused()
+    waiting.cancel()
+    await asyncio.sleep(1)
+
+    assert 1 == len(server.named("refused"))
+
+    server.fails = True
+    lease.refused()
+    await asyncio.sleep(0.5)
+    began = now()
+    (await bucket.acquire()).answered()
+
+    assert now() - began > 0.5
+
+
+async def test_calls_sent_without_the_store_are_reported_once() -> None:
+    """When the store is back, one window without calls makes them unimportant."""
+    server = FakeServer(fails=True)
+    bucket = bucket_of(server, RateLimit(6, 5.0, Scope.USER))
+    (await bucket.acquire()).answered()
+    slots_of(bucket)._store.outages._try_at[""] = 0.0
+    server.fails = False
+    for _ in range(3):
+        (await bucket.acquire()).answered()
+
+    # Then each question names the slot that was used last.
+    assert [0, -1, server.drawn(1)] == [command[6] for command in server.named("reserve")][:3]
+
+
+async def test_calls_that_leave_while_the_store_comes_back_are_reported() -> None:
+    """A call that leaves by itself in the moment in which the store is found to be back is reported."""
+    server = FakeServer(fails=True, takes=0.2, processes=2)
+    bucket = bucket_of(server, local_share=0.5)
+    (await bucket.acquire()).answered()
+    waiting = [asyncio.create_task(bucket.acquire()) for _ in range(9)]
+    await asyncio.sleep(0.01)
+    server.commands.clear()
+    await asyncio.sleep(0.1)
+    # Its slot is free while the server is asked, a window after the slot of the first call.
+    waiting[0].result().answered()
+    slots_of(bucket)._store.outages._try_at[""] = 0.0
+    server.fails = False
+    await asyncio.sleep(1.6)
+    reported = [command[6] for command in server.named("reserve")]
+
+    assert [-3, -3] == reported[:2]
+    assert -3 not in reported[2:]
+    for task in waiting:
+        task.cancel()
+
+
+async def test_each_user_reports_its_calls_without_the_store() -> None:
+    """This holds also for a user whose next call finds the store back already."""
+    server = FakeServer(fails=True)
+    one = bucket_of(server)
+    rules, store = one.state.rules, slots_of(one)._store
+    two = make_bucket(rules, SharedSlots(SIX, store, "desk:{another}"))
+    for bucket in (one, two):
+        lease = await bucket.acquire()
+        await asyncio.sleep(0.03)
+        lease.answered()
+    waiting = asyncio.create_task(two.acquire())
+    await asyncio.sleep(0.9)
+    store.outages.end("")
+    server.fails = False
+    server.commands.clear()
+    await waiting
+
+    assert [-1] == [command[6] for command in server.named("reserve")]
+
+
+async def test_an_idle_process_reports_that_others_may_have_sent() -> None:
+    """Its first reservation after an outage says so, unless processes do not send during outages."""
+    for on_failure, reported in (("local", -1), ("raise", 0)):
+        server = FakeServer(fails=True)
+        bucket = bucket_of(server, on_failure=on_failure)
+        await asyncio.gather(bucket.acquire(), return_exceptions=True)
+        await asyncio.sleep(5)
+        slots_of(bucket)._store.outages._try_at[""] = 0.0
+        server.fails = False
+        server.commands.clear()
+        await asyncio.gather(bucket.acquire(), bucket.acquire(), return_exceptions=True)
+        await asyncio.sleep(1)
+
+        assert reported == server.named("reserve")[0][6]
+
+
+def test_the_limit_of_a_process_without_the_store() -> None:
+    """It is a part of the limit, and at least one request."""
+    store = store_of(FakeServer())
+
+    assert [1, 1, 3] == [store.alone(RateLimit(requests, 1.0, Scope.USER), 0) for requests in (1, 6, 20)]
+    assert [6, 3, 1, 1] == [store.alone(SIX, processes) for processes in (1, 2, 6, 12)]
