@@ -27,6 +27,7 @@ from okx_sol_async.transport.failures import http_is_closed
 from okx_sol_async.transport.http import USER_AGENT, Connections, another_loop, remove_foreign_headers
 from okx_sol_async.transport.in_flight import Shutdown
 from okx_sol_async.transport.metrics import Counters, Observe, observers_of
+from okx_sol_async.transport.report import response_of
 from okx_sol_async.transport.state import CallOptions, SessionState
 from okx_sol_async.writes import WriteLog
 
@@ -353,7 +354,7 @@ class Session:
 
         """
         call = self.new_call(endpoint, credentials, parameters)
-        return call.response_with(await call.run())
+        return response_of(call, await call.run())
 
     def new_call(
         self,

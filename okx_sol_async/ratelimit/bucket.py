@@ -8,10 +8,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, Self
 
 from okx_sol_async.errors import ConfigurationError
+from okx_sol_async.ratelimit.estimates import earliest_departure, free_slots
 from okx_sol_async.ratelimit.latency import MaxLatency
 from okx_sol_async.ratelimit.merging import bind, reap_orphans
 from okx_sol_async.ratelimit.pacing import DEFAULT, PushBack
-from okx_sol_async.ratelimit.state import BucketState, Handle, Rules, SlotSource, make_rules, wait_for_turn
+from okx_sol_async.ratelimit.state import BucketState, Handle, Rules, SlotSource, make_rules
+from okx_sol_async.ratelimit.turns import wait_for_turn
 from okx_sol_async.ratelimit.waiters import BACKGROUND, FOREGROUND, NUMBERS, RETURNING
 
 if TYPE_CHECKING:
@@ -54,8 +56,9 @@ class BucketLease:
         if self._bucket.state.binding is None:
             with suppress(ConfigurationError):
                 bind(self._bucket, self._loop)
-        if self._bucket.state.is_bound_to(self._loop):
-            self._bucket.state.refused()
+        state = self._bucket.state
+        if state.is_bound_to(self._loop) and (state.source is None or not state.source.refused(state)):
+            state.slow_down()
         return self.answered()
 
     async def acquire(self, deadline: float | None = None) -> Lease:
@@ -127,7 +130,7 @@ class TokenBucket(Handle):
         if state.binding is None:
             return state.window.requests
         reap_orphans(state)
-        return state.free(state.time())
+        return free_slots(state, state.time())
 
     @property
     def queue(self) -> int:
@@ -142,7 +145,7 @@ class TokenBucket(Handle):
         if state.binding is None:
             return 0.0
         ahead, now = self.queue, state.time()
-        return state.earliest(ahead, now) - now
+        return earliest_departure(state, ahead, now) - now
 
     def take(self) -> Lease | None:
         """Return a lease if a call may leave at once and none waits, else `None`. To be called in an event loop.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 import attrs
 
-from okx_sol_async.errors import ConfigurationError, QueueTimeout
+from okx_sol_async.errors import ConfigurationError
 from okx_sol_async.ratelimit.latency import MaxLatency, MinLatency
 from okx_sol_async.ratelimit.pacing import Pace
 from okx_sol_async.ratelimit.waiters import Waiter, Waiters
@@ -201,11 +201,6 @@ class BucketState:
         if self.queue is not None:
             self.serve()
 
-    def refused(self) -> None:
-        """Pause, and go on at a pace."""
-        if self.source is None or not self.source.refused(self):
-            self.slow_down()
-
     def slow_down(self) -> None:
         """Pause in this process, and go on at a pace."""
         now = self.time()
@@ -250,20 +245,6 @@ class BucketState:
         if self.queue is not None:
             self.queue.granted -= 1
             self.serve()
-
-    async def keep_pace(self, deadline: float | None) -> bool:
-        """Wait for the pace with a slot in hand; return `False` if a pause has begun."""
-        pace = self.pace
-        if pace is None:
-            return True
-        if pace.paused_until > self.time():
-            return False
-        try:
-            async with asyncio.timeout_at(deadline):
-                await pace.keep()
-        except TimeoutError:
-            raise self.no_turn() from None
-        return pace.paused_until <= self.time()
 
     def serve(self) -> None:
         """Give the free slots to the waiters in order, and set the timer for the next slot."""
@@ -315,98 +296,3 @@ class BucketState:
         at = self.window.next_free(now, requests)
         pace = self.pace
         return at if at is None or pace is None else max(at, pace.paused_until, pace.next_at)
-
-    # Estimates.
-
-    def free(self, now: float) -> int:
-        """Return how many calls could leave at once."""
-        pace = self.current_pace(now)
-        if self.queue or (pace is not None and max(pace.paused_until, pace.next_at) > now):
-            return 0
-        free = self.window.free(now)
-        return free if pace is None else min(free, 1)
-
-    def earliest(self, ahead: int, now: float) -> float:
-        """Return the earliest departure of a call that ``ahead`` others precede."""
-        at = self.window.earliest(ahead, now, self.cooldown)
-        pace = self.current_pace(now)
-        if pace is not None:
-            at = max(at, pace.paused_until, pace.next_at)
-        return at if self.source is None else max(at, self.source.earliest(ahead, now))
-
-    def refuse_hopeless(self, number: int, rank: int, deadline: float) -> None:
-        """Raise `QueueTimeout` for a call that cannot leave before its deadline."""
-        now = self.time()
-        ahead = 0 if self.queue is None else self.queue.ahead_of(number, rank)
-        wait = self.earliest(ahead, now) - now
-        if now + wait > deadline:
-            message = (
-                f"{ahead} calls of this user wait for their turn before this one, which would wait at least"
-                f" {wait:.3f} s and may wait {max(deadline - now, 0.0):.3f} s (max_wait)"
-            )
-            raise self._queue_timeout(message, wait)
-
-    def no_turn(self) -> QueueTimeout:
-        """Return the error of a call whose turn did not come in time."""
-        now = self.time()
-        waiting, at = 0, self.earliest(0, now)
-        if self.queue is not None:
-            # The one that gives up is still in the queue.
-            waiting = max(len(self.queue) - 1, 0)
-            at = max(at, self.queue.wakes_at or at)
-        message = f"no turn within max_wait: {waiting} other calls of this user wait"
-        return self._queue_timeout(message, at - now)
-
-    @staticmethod
-    def _queue_timeout(message: str, wait: float) -> QueueTimeout:
-        return QueueTimeout(message, retry_after=max(wait, 0.0), hint="Call less often, or allow a longer max_wait.")
-
-
-async def wait_for_turn(
-    bucket: Handle, loop: asyncio.AbstractEventLoop, number: int, rank: int, deadline: float | None
-) -> object:
-    """Wait in the queue of a bucket; return the shared slot of the call, if slots are shared.
-
-    Raises:
-        QueueTimeout: the turn did not come before the deadline; or, at once, it cannot come before it.
-
-    """
-    if deadline is not None:
-        bucket.state.refuse_hopeless(number, rank, deadline)
-    while True:
-        waiter = Waiter(loop, number, rank, deadline)
-        await _take_turn(bucket, loop, waiter)
-        may_leave = False
-        try:
-            may_leave = await bucket.state.keep_pace(deadline)
-        finally:
-            # The bucket may have been merged meanwhile; or its loop is gone, and the call is an orphan.
-            state = bucket.state
-            if state.is_bound_to(loop):
-                if may_leave:
-                    state.depart()
-                else:
-                    state.return_slot(waiter)
-        if may_leave:
-            return waiter.slot
-        # A refusal came while this call was about to leave. It keeps its place, behind the calls that were refused.
-
-
-async def _take_turn(bucket: Handle, loop: asyncio.AbstractEventLoop, waiter: Waiter) -> None:
-    """Wait until a slot is given to ``waiter``."""
-    bucket.state.join(waiter)
-    turn = waiter.turn
-    alarm = loop.call_at(waiter.deadline, waiter.fail) if waiter.deadline is not None and not turn.done() else None
-    try:
-        has_slot = await turn
-    except BaseException:
-        bucket.state.leave(waiter)
-        raise
-    finally:
-        if alarm is not None:
-            alarm.cancel()
-    if not has_slot:
-        state = bucket.state
-        error = waiter.failure or state.no_turn()
-        state.leave(waiter)
-        raise error

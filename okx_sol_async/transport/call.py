@@ -7,24 +7,24 @@ again passes through all of them, so it has a lease of its own and a fresh signa
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
 from okx_sol_async.endpoint import SYSTEM_TIME
-from okx_sol_async.errors import ConfigurationError, OKXError, OutcomeUnknown, QueueTimeout, SessionClosed, Unavailable
+from okx_sol_async.errors import ConfigurationError, OKXError, QueueTimeout, SessionClosed, Unavailable
 from okx_sol_async.signing.signer import SIGN, Signer
 from okx_sol_async.transport import failures
 from okx_sol_async.transport.attempt import Attempt
 from okx_sol_async.transport.clock_sync import TimeSample
-from okx_sol_async.transport.events import CallInfo, CallReport, ResendReason
+from okx_sol_async.transport.events import CallReport, ResendReason
 from okx_sol_async.transport.failures import FailureContext
 from okx_sol_async.transport.http import CLIENT_TIMEOUT, read_body, reports_departures
 from okx_sol_async.transport.interruption import Interruption
 from okx_sol_async.transport.metrics import CallRecord
 from okx_sol_async.transport.observed import CallEvents
 from okx_sol_async.transport.recovery import Recovery
+from okx_sol_async.transport.report import code_of, info_of, report_of
 from okx_sol_async.transport.resend import Step
-from okx_sol_async.transport.response import Response, is_certain, outcome_of, safe_headers, trace_id_of
+from okx_sol_async.transport.response import is_certain, outcome_of, trace_id_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
@@ -51,7 +51,6 @@ class Call(Generic[R]):
     """
 
     __slots__ = (
-        "_parameters",
         "_recovery",
         "_stopped",
         "attempt",
@@ -64,6 +63,7 @@ class Call(Generic[R]):
         "interruption",
         "loop",
         "options",
+        "parameters",
         "record",
         "reports_departure",
         "response",
@@ -87,7 +87,7 @@ class Call(Generic[R]):
         self.http = http
         self.endpoint = endpoint
         self.credentials = credentials
-        self._parameters = parameters
+        self.parameters = parameters
         #: Called with the time of the signature before the first byte of a write may leave.
         self.before_send = before_send
         self.reports_departure = not endpoint.safe_to_resend and reports_departures(http)
@@ -104,7 +104,7 @@ class Call(Generic[R]):
         self._stopped = False
         self.loop = asyncio.get_running_loop()
         self.record = CallRecord(self.loop.time())
-        self.events: CallEvents | None = CallEvents(state.observers, self._info()) if state.observers.live else None
+        self.events: CallEvents | None = CallEvents(state.observers, info_of(self)) if state.observers.live else None
         self.interruption = Interruption(asyncio.current_task(self.loop))
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
@@ -163,11 +163,11 @@ class Call(Generic[R]):
         try:
             response = await self.http.request(
                 self.endpoint.method,
-                self.state.url(self.endpoint, self._parameters),
+                self.state.url(self.endpoint, self.parameters),
                 allow_redirects=False,
                 timeout=CLIENT_TIMEOUT,
                 middlewares=(*self.state.middlewares, self._begin_attempt),
-                **self._request_options(),
+                **_request_options(self),
             )
             body = await read_body(response)
         except BaseException as error:  # noqa: BLE001 - raised again by `run`, without the frames of aiohttp
@@ -178,15 +178,6 @@ class Call(Generic[R]):
                 attempt.leave_network()
                 attempt = attempt.previous
         return self._read(response, body)
-
-    def _request_options(self) -> Mapping[str, Any]:
-        options = self.state.request_options
-        if self.endpoint.method != "GET":
-            headers = {**options.get("headers", {}), **_JSON}
-            options = {**options, "headers": headers, "data": self.endpoint.content(self._parameters)}
-        if self.reports_departure:
-            options = {**options, "trace_request_ctx": self}
-        return options
 
     def _begin_attempt(self, request: ClientRequest, handler: ClientHandlerType) -> Coroutine[Any, Any, ClientResponse]:
         """Begin a send: the client middleware that aiohttp runs for each, also for one that it repeats by itself."""
@@ -215,7 +206,7 @@ class Call(Generic[R]):
         self.response = response
         if self.events is not None and attempt is not None:
             error = outcome if isinstance(outcome, OKXError) else None
-            code, trace_id = self._code(error), trace_id_of(response.headers, self.context())
+            code, trace_id = code_of(error), trace_id_of(response.headers, self.context())
             self.events.responded(attempt.took, status=response.status, code=code, trace_id=trace_id, error=error)
         return outcome
 
@@ -250,18 +241,9 @@ class Call(Generic[R]):
         """Return what is raised in the end: for a write that may have happened, that its outcome is unknown."""
         if not isinstance(failure, OKXError) or self.endpoint.safe_to_resend or not self._may_have_happened(failure):
             return failure
-        attempt, details = self.attempt, self.context().details()
-        details["trace_id"] = failure.trace_id
+        attempt = self.attempt
         signed_at = self.state.clock.server_clock.now() if attempt is None else attempt.signed_at
-        return OutcomeUnknown(
-            f"the call was sent, and no response says whether it happened: {failure.message}",
-            code=failure.code,
-            status=failure.status,
-            hint="Look it up before you send it again.",
-            reason=failure,
-            sent_at=datetime.fromtimestamp(signed_at, UTC),
-            **details,
-        )
+        return failures.outcome_unknown(failure, signed_at, self.context())
 
     def _may_have_happened(self, failure: OKXError) -> bool:
         if self.attempt is None:
@@ -325,58 +307,7 @@ class Call(Generic[R]):
 
     def report(self, error: BaseException | None) -> CallReport:
         """Return the report of the call, which has ended with ``error``."""
-        record = self.record
-        return CallReport(
-            endpoint=str(self.endpoint),
-            waited=record.waited,
-            took=record.took,
-            sends=record.sends,
-            refusals=record.refusals,
-            error=error if isinstance(error, OKXError) else None,
-            cancelled=isinstance(error, asyncio.CancelledError),
-            started_at=self._started_at(),
-            user=None if self.credentials is None else self.credentials.user_id,
-            status=self._status(error),
-            code=self._code(error),
-            trace_id=error.trace_id if isinstance(error, OKXError) else self._response_trace_id(),
-            clock_offset=self.state.clock.server_clock.offset,
-            retries_left=self.state.budget.left,
-            id=0 if self.events is None else self.events.info.id,
-        )
-
-    def response_with(self, result: R) -> Response[R]:
-        """Return ``result`` with what is known of the response and of the call."""
-        response, context = self.response, self.context()
-        return Response(
-            result=result,
-            status=200 if response is None else response.status,
-            headers=safe_headers({} if response is None else response.headers, context),
-            trace_id=self._response_trace_id(),
-            sent_at=self._started_at() if self.attempt is None else datetime.fromtimestamp(self.attempt.signed_at, UTC),
-            attempts=self.record.sends,
-            waited=self.record.waited,
-            took=self.record.took,
-        )
-
-    def _info(self) -> CallInfo:
-        user = None if self.credentials is None else self.credentials.user_id
-        return CallInfo(self.endpoint.method, self.endpoint.path, str(self.state.origin).rstrip("/"), user)
-
-    def _started_at(self) -> datetime:
-        if self.events is not None:
-            return self.events.info.started_at
-        return datetime.now(UTC) - timedelta(seconds=self.loop.time() - self.record.began)
-
-    def _status(self, error: BaseException | None) -> int | None:
-        if isinstance(error, OKXError):
-            return error.status
-        return None if self.response is None or error is not None else self.response.status
-
-    def _code(self, error: BaseException | None) -> str | None:
-        return "0" if error is None else error.code if isinstance(error, OKXError) else None
-
-    def _response_trace_id(self) -> str | None:
-        return None if self.response is None else trace_id_of(self.response.headers, self.context())
+        return report_of(self, error)
 
 
 async def ask_time(call: Call[SystemTime]) -> TimeSample:
@@ -392,3 +323,14 @@ async def ask_time(call: Call[SystemTime]) -> TimeSample:
         message = "OKX's time comes out of a cache or a mock, and is not that of now"
         raise Unavailable(message, endpoint=str(SYSTEM_TIME))
     return TimeSample(time.ts.timestamp(), attempt.times)
+
+
+def _request_options(call: Call[Any]) -> Mapping[str, Any]:
+    """Return what aiohttp's ``request`` takes for a call besides its address."""
+    options = call.state.request_options
+    if call.endpoint.method != "GET":
+        headers = {**options.get("headers", {}), **_JSON}
+        options = {**options, "headers": headers, "data": call.endpoint.content(call.parameters)}
+    if call.reports_departure:
+        options = {**options, "trace_request_ctx": call}
+    return options

@@ -6,6 +6,7 @@ frames of aiohttp and the response itself hold headers that must not be shown.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -14,6 +15,7 @@ from okx_sol_async.errors import (
     CallDetails,
     ConfigurationError,
     OKXError,
+    OutcomeUnknown,
     SessionClosed,
     Timeout,
     TransportError,
@@ -86,6 +88,28 @@ def timed_out(timeout: float | None, context: FailureContext) -> Timeout:
     within = "in time" if timeout is None else f"within {timeout:g} s"
     return Timeout(
         f"no whole response {within}", hint="Try again later, or with a longer timeout.", **context.details()
+    )
+
+
+def outcome_unknown(failure: OKXError, signed_at: float, context: FailureContext) -> OutcomeUnknown:
+    """Return the error for a write that may have happened, with the ``failure`` that hid its outcome.
+
+    Args:
+        failure: what came in place of a response that says it.
+        signed_at: OKX's time in the signature, in seconds since 1970.
+        context: what is known of the call.
+
+    """
+    details = context.details()
+    details["trace_id"] = failure.trace_id
+    return OutcomeUnknown(
+        f"the call was sent, and no response says whether it happened: {failure.message}",
+        code=failure.code,
+        status=failure.status,
+        hint="Look it up before you send it again.",
+        reason=failure,
+        sent_at=datetime.fromtimestamp(signed_at, UTC),
+        **details,
     )
 
 

@@ -33,7 +33,8 @@ INNER_ROWS = {
         {"window", "waiters", "pacing", "latency", "loops"},
         {"limit"},
         {"state"},
-        {"merging"},
+        {"merging", "estimates"},
+        {"turns"},
         {"bucket"},
         {"registry", "shared.outage"},
         {"local", "shared.store", "shared.batching"},
@@ -49,7 +50,7 @@ INNER_ROWS = {
         {"clock_sync", "failures"},
         {"response", "state"},
         {"attempt"},
-        {"recovery"},
+        {"recovery", "report"},
         {"call"},
     ),
     "staking": (
