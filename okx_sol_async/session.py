@@ -135,6 +135,7 @@ class Session:
             timeouts=self._state.timeouts.of(seconds("timeout", timeout, positive=True)),
             max_wait=_checked_max_wait(max_wait),
             attempts=whole_number("attempts", attempts),
+            background=False,
         )
         #: The session that this one is a view of; `None` if it is none.
         self._viewed: Session | None = None
@@ -170,6 +171,7 @@ class Session:
         timeout: float | EllipsisType = ...,
         max_wait: float | EllipsisType | None = ...,
         attempts: int | EllipsisType = ...,
+        background: bool | EllipsisType = ...,
     ) -> Session:
         """Return a view of the session whose calls have other options: ``session.with_options(timeout=2.0)``.
 
@@ -180,6 +182,9 @@ class Session:
             timeout: as for `Session`. An ellipsis, for each argument: as here.
             max_wait: as for `Session`.
             attempts: as for `Session`.
+            background: whether the calls wait behind all others of their user and endpoint, also those of other
+                machines that share the limit, and those that come later. `False` for a session. A limiter that is not
+                of this package has to do without.
 
         Raises:
             ConfigurationError: an argument is not of the kind that `Session` takes; its ``argument`` names it.
@@ -194,6 +199,7 @@ class Session:
             else self._state.timeouts.of(seconds("timeout", timeout, positive=True)),
             max_wait=options.max_wait if isinstance(max_wait, EllipsisType) else _checked_max_wait(max_wait),
             attempts=options.attempts if isinstance(attempts, EllipsisType) else whole_number("attempts", attempts),
+            background=options.background if isinstance(background, EllipsisType) else bool(background),
         )
         return view
 
@@ -334,7 +340,9 @@ class Session:
             return await self.call(endpoint, credentials)
         self._connections.bind(asyncio.get_running_loop())
         key = self._state.bucket_key(endpoint, credentials)
-        return await self._state.shared_reads.read(key, age, lambda: self.call(endpoint, credentials))
+        return await self._state.shared_reads.read(
+            key, age, lambda: self.call(endpoint, credentials), background=self._options.background
+        )
 
     async def request(
         self,

@@ -61,9 +61,9 @@ class BucketLease:
             state.slow_down()
         return self.answered()
 
-    async def acquire(self, deadline: float | None = None) -> Lease:
-        """Wait for a lease for the same call again, ahead of all that came after it."""
-        return await self._bucket.wait_again(self._number, deadline)
+    async def acquire(self, deadline: float | None = None, *, background: bool = False) -> Lease:
+        """Wait for a lease for the same call again, ahead of all that came after it; in the background, of those there."""
+        return await self._bucket.wait_again(self._number, deadline, background=background)
 
     def _end(self) -> BucketState | None:
         """End it; return the state that still counts the call, if any does."""
@@ -183,10 +183,10 @@ class TokenBucket(Handle):
         """
         return self.take() or await self._wait(next(NUMBERS), BACKGROUND if background else FOREGROUND, deadline)
 
-    async def wait_again(self, number: int, deadline: float | None) -> Lease:
+    async def wait_again(self, number: int, deadline: float | None, *, background: bool) -> Lease:
         """Wait for another lease for call ``number``, ahead of all that came after it. Internal."""
         bind(self, asyncio.get_running_loop())
-        return await self._wait(number, RETURNING, deadline)
+        return await self._wait(number, BACKGROUND if background else RETURNING, deadline)
 
     async def _wait(self, number: int, rank: int, deadline: float | None) -> Lease:
         loop = asyncio.get_running_loop()

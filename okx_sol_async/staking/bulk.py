@@ -24,6 +24,7 @@ def balances(
     No more than ``concurrency`` calls and responses are held at a time, and no more of ``credentials`` is read than that,
     so the memory does not grow with the number of users. While the reader is busy, no further calls are made.
     Leaving the loop, or cancelling it, cancels the calls that are under way.
+    They are made with ``background=True``: each waits behind every other call of its user.
 
     Args:
         session: the session to call through.
@@ -36,7 +37,8 @@ def balances(
 
     See `SolStaking.balance` for the endpoint and the errors.
     """
-    return _as_they_come(session, iter(credentials), whole_number("concurrency", concurrency))
+    width = whole_number("concurrency", concurrency)
+    return _as_they_come(session.with_options(background=True), iter(credentials), width)
 
 
 async def _as_they_come(

@@ -29,7 +29,7 @@ from okx_sol_async.staking.endpoints import (
     PURCHASE_REDEEM_HISTORY,
 )
 from okx_sol_async.staking.pagination import read_history
-from okx_sol_async.staking.polling import watch_balance
+from okx_sol_async.staking.polling import OnOutage, watch_balance
 from okx_sol_async.staking.receipts import Receipt
 from okx_sol_async.staking.writing import Writing, resolve, unresolved
 from okx_sol_async.writes import Write
@@ -87,6 +87,7 @@ class SolStaking:
         timeout: float | EllipsisType = ...,
         max_wait: float | EllipsisType | None = ...,
         attempts: int | EllipsisType = ...,
+        background: bool | EllipsisType = ...,
     ) -> SolStaking:
         """Return the same user with other options: ``await staking.with_options(timeout=2.0).balance()``.
 
@@ -96,9 +97,10 @@ class SolStaking:
             ConfigurationError: as `Session.with_options` does.
 
         """
-        return SolStaking(
-            self._credentials, self._session.with_options(timeout=timeout, max_wait=max_wait, attempts=attempts)
+        session = self._session.with_options(
+            timeout=timeout, max_wait=max_wait, attempts=attempts, background=background
         )
+        return SolStaking(self._credentials, session)
 
     def __repr__(self) -> str:
         return f"<SolStaking {self._credentials!r} on {self._session!r}>"
@@ -358,32 +360,41 @@ class SolStaking:
         """
         return await apy_history(days, self._session)
 
-    def watch(self, *, every: float = 60.0, changes_only: bool = True) -> AsyncGenerator[Balance, None]:
+    def watch(
+        self, *, every: float = 60.0, changes_only: bool = True, on_outage: OnOutage | None = None
+    ) -> AsyncGenerator[Balance, None]:
         """Give the balance whenever it has changed: ``async for balance in staking.watch(every=60.0)``.
 
         The first balance is given at once. It asks each ``every`` seconds, counted from the first time, and asks once
         where it has missed some, because a response was late or the consumer was busy.
 
-        It spends the limit last: it asks only while no other call waits for a balance of this user and another call could
-        leave at once too, so under a full load it waits.
+        Its calls are made with ``background=True``: each waits behind every other call for a balance of this user, for
+        up to a minute whatever ``max_wait`` says.
 
         Temporary failures don't stop it: `Timeout`, `TransportError`, `Unavailable`, `RateLimited`, and any other error
-        that is ``transient``. It asks again after a growing pause of up to half a minute, and says so in the log; each
-        of its calls is reported to ``observe`` as well. All other errors are raised, and end it. It ends without an
-        error when the session is closed.
+        that is ``transient``. It asks again after a growing pause of up to half a minute, and reports the outage and its
+        end in the log and to ``on_outage``; each of its calls is reported to ``observe`` as well. All other errors are
+        raised, and end it. It ends without an error when the session is closed.
 
         Args:
             every: seconds between two times, above 0.
             changes_only: `False` gives each balance, changed or not.
+            on_outage: called with the first error of an outage, and with `None` when OKX responds again, as for a
+                readiness probe. What it raises ends the watch. `None`: nothing is called.
 
         Raises:
-            ConfigurationError: ``every`` is not such a number, raised at once; or as `balance` does.
-            OKXError: as `balance` does, unless it passes.
+            ConfigurationError: ``every`` is not such a number or ``on_outage`` not callable, raised at once; or as
+                `balance` does.
+            OKXError: as `balance` does, unless it is temporary.
 
         See `balance` for the endpoint.
         """
+        if on_outage is not None and not callable(on_outage):
+            message = f"on_outage must be callable, not {type(on_outage).__name__}"
+            raise ConfigurationError(message, argument="on_outage")
+        beat = seconds("every", every, positive=True)
         return watch_balance(
-            self._session, self._credentials, seconds("every", every, positive=True), changes_only=bool(changes_only)
+            self._session, self._credentials, beat, changes_only=bool(changes_only), on_outage=on_outage
         )
 
     async def _page(

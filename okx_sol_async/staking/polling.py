@@ -1,12 +1,12 @@
-"""A balance that is read again and again, when no other call wants the limit."""
+"""A balance that is read again and again, in the background."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import math
-from collections.abc import AsyncGenerator
-from typing import Final, Protocol, runtime_checkable
+from collections.abc import AsyncGenerator, Callable
+from typing import Final, TypeAlias
 
 from okx_sol_async.errors import OKXError
 from okx_sol_async.models import Balance
@@ -20,42 +20,35 @@ logger: Final = logging.getLogger("okx_sol_async")
 FIRST_PAUSE: Final = 1.0
 #: The longest pause after a failure, in seconds.
 LONGEST_PAUSE: Final = 30.0
-#: Seconds between two looks whether there is room.
-LOOK_AGAIN: Final = 0.1
-#: Seconds without room after which the log says so.
+#: The most seconds that a call waits for its turn. After that it counts as a failure, which is reported.
 PATIENCE: Final = 60.0
 
-
-@runtime_checkable
-class _HasRoom(Protocol):
-    """A bucket that knows how many calls could leave at once. That of another limiter may not."""
-
-    @property
-    def free(self) -> int: ...
+#: Called with the first error of an outage, and with `None` at its end.
+OnOutage: TypeAlias = Callable[[OKXError | None], object]
 
 
 async def watch_balance(
-    session: Session, credentials: Credentials, every: float, *, changes_only: bool
+    session: Session, credentials: Credentials, every: float, *, changes_only: bool, on_outage: OnOutage | None
 ) -> AsyncGenerator[Balance, None]:
     """Give the balance each ``every`` seconds, or whenever it has changed, until the session is closed.
 
     Raises:
-        OKXError: what does not pass; what does is waited for.
+        OKXError: what is not temporary.
 
     """
     loop = asyncio.get_running_loop()
-    outage = _Outage()
+    outage = _Outage(on_outage)
+    view = session.with_options(background=True, max_wait=PATIENCE)
     last: Balance | None = None
     at = loop.time()
     # To begin with a closed session is a mistake, which the first call raises; to close it later is the end.
     was_open = not session.closed
     while True:
         await _sleep_until(session, at)
-        await _wait_for_room(session, credentials)
         if was_open and session.closed:
             return
         try:
-            balance = await session.call(BALANCE, credentials)
+            balance = await view.call(BALANCE, credentials)
         except OKXError as error:
             if was_open and session.closed:
                 return
@@ -87,47 +80,26 @@ async def _sleep_until(session: Session, at: float) -> None:
         pass
 
 
-async def _wait_for_room(session: Session, credentials: Credentials) -> None:
-    """Wait until no other call waits for a balance, and one more call could leave at once.
-
-    Of a bucket that never has room for two, because it is paced or small, the only slot is taken after a period.
-    """
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    room_since: float | None = None
-    warned = False
-    while not session.closed:
-        bucket = session.bucket(BALANCE, credentials)
-        if not isinstance(bucket, _HasRoom):
-            return
-        now = loop.time()
-        free = bucket.free
-        if free > 1:
-            return
-        room_since = None if free == 0 else now if room_since is None else room_since
-        if room_since is not None and now - room_since >= BALANCE.limit.seconds:
-            return
-        if not warned and now - began >= PATIENCE:
-            warned = True
-            logger.warning("watch: other calls have left no room for %.0f s; it goes on waiting", PATIENCE)
-        await _sleep_until(session, now + LOOK_AGAIN)
-
-
 class _Outage:
     """How long a watch has gone without a response."""
 
-    def __init__(self) -> None:
+    def __init__(self, report: OnOutage | None = None) -> None:
         self.failures = 0
+        self._report = report
 
     def note(self, error: OKXError) -> float:
         """Count a failure, and return the pause that follows it, in seconds."""
         self.failures += 1
         if self.failures == 1:
             logger.warning("watch: it goes on in spite of this: %s", error.summary)
+            if self._report is not None:
+                self._report(error)
         return min(math.ldexp(FIRST_PAUSE, min(self.failures - 1, 10)), LONGEST_PAUSE)
 
     def end(self) -> None:
         """Count a response."""
-        if self.failures:
-            logger.info("watch: OKX responds again, after %d failures", self.failures)
-        self.failures = 0
+        failures, self.failures = self.failures, 0
+        if failures:
+            logger.info("watch: OKX responds again, after %d failures", failures)
+            if self._report is not None:
+                self._report(None)

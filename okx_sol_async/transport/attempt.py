@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import aiohttp
 from multidict import istr
 
-from okx_sol_async.ratelimit.bucket import TokenBucket
+from okx_sol_async.ratelimit.bucket import BucketLease, TokenBucket
 from okx_sol_async.signing.signer import TIMESTAMP
 from okx_sol_async.transport.clock import RoundTrip
 from okx_sol_async.transport.failures import timed_out
@@ -139,8 +139,12 @@ class Attempt:
         call = self._call
         max_wait, record, loop = call.options.max_wait, call.record, call.loop
         began = loop.time()
+        deadline = None if max_wait is None else began + max(max_wait - record.waited, 0.0)
+        bucket = call.bucket
         try:
-            return await call.bucket.acquire(None if max_wait is None else began + max(max_wait - record.waited, 0.0))
+            if call.options.background and isinstance(bucket, TokenBucket | BucketLease):
+                return await bucket.acquire(deadline, background=True)
+            return await bucket.acquire(deadline)
         finally:
             # A call that gives up in the queue has waited too.
             self._since = now = loop.time()

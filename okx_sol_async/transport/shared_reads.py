@@ -18,13 +18,20 @@ MAX_RESULTS: Final = 10_000
 class _SharedRead:
     """One call that several callers wait for, and its result."""
 
-    __slots__ = ("ended_at", "task", "waiters")
+    __slots__ = ("background", "ended_at", "task", "waiters")
 
-    def __init__(self, task: asyncio.Task[Any]) -> None:
+    def __init__(self, task: asyncio.Task[Any], *, background: bool) -> None:
         self.task = task
+        self.background = background
         self.waiters = 0
         #: When it had its result, by the event loop's clock; `None` before.
         self.ended_at: float | None = None
+
+    def serves(self, oldest: float, *, background: bool) -> bool:
+        """Return whether a caller may have its result, which must not be from before ``oldest``."""
+        if self.ended_at is None:
+            return background or not self.background
+        return self.ended_at >= oldest
 
 
 class SharedReads:
@@ -38,13 +45,16 @@ class SharedReads:
     def __len__(self) -> int:
         return len(self._reads)
 
-    async def read(self, key: Hashable, max_age: float, call: Callable[[], Awaitable[R]]) -> R:
+    async def read(
+        self, key: Hashable, max_age: float, call: Callable[[], Awaitable[R]], *, background: bool = False
+    ) -> R:
         """Return a result that is at most ``max_age`` seconds old: one that is known, one in flight, or a new one.
 
         Args:
             key: what makes two reads equal.
             max_age: seconds since the response came.
             call: makes the call.
+            background: whether the call waits behind all others. Only such callers wait for it too.
 
         Raises:
             OKXError: the call that this caller has waited for has failed.
@@ -52,12 +62,14 @@ class SharedReads:
         """
         loop = asyncio.get_running_loop()
         read = self._reads.get(key)
-        if read is None or (read.ended_at is not None and loop.time() - read.ended_at > max_age):
-            read = self._begin(key, call, loop)
+        if read is None or not read.serves(loop.time() - max_age, background=background):
+            read = self._begin(key, call, loop, background=background)
         result: R = await self._wait(key, read)
         return result
 
-    def _begin(self, key: Hashable, call: Callable[[], Awaitable[R]], loop: asyncio.AbstractEventLoop) -> _SharedRead:
+    def _begin(
+        self, key: Hashable, call: Callable[[], Awaitable[R]], loop: asyncio.AbstractEventLoop, *, background: bool
+    ) -> _SharedRead:
         async def run() -> R:
             try:
                 result = await call()
@@ -68,7 +80,7 @@ class SharedReads:
             read.ended_at = loop.time()
             return result
 
-        self._reads[key] = read = _SharedRead(loop.create_task(run()))
+        self._reads[key] = read = _SharedRead(loop.create_task(run()), background=background)
         self._reads.move_to_end(key)
         while len(self._reads) > MAX_RESULTS:
             self._reads.popitem(last=False)

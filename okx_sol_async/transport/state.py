@@ -83,3 +83,5 @@ class CallOptions:
     max_wait: float | None
     #: How many times a read is tried in all.
     attempts: int
+    #: Whether the calls wait behind all others of their buckets.
+    background: bool

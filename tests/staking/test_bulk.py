@@ -43,6 +43,10 @@ class Exchange(Session):
         self.cancelled = 0
         self.random = random.Random(5)
 
+    def with_options(self, **options: object) -> Session:  # type: ignore[override]
+        assert {"background": True} == options
+        return self
+
     async def call(
         self, endpoint: object, credentials: Credentials | None = None, parameters: object = None
     ) -> Balance:  # type: ignore[override]

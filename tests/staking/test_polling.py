@@ -1,4 +1,4 @@
-"""A watch tells what changes, survives outages, and is never in anybody's way."""
+"""A watch gives what changes, survives outages and reports them, and waits behind all other calls."""
 
 import asyncio
 import logging
@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from decimal import Decimal
 from itertools import pairwise
 
-import attrs
 import pytest
 
 import okx_sol_async.session
@@ -20,9 +19,11 @@ from okx_sol_async import (
     LocalLimiter,
     OKXError,
     PermissionDenied,
+    QueueTimeout,
     RateLimited,
     Rejected,
     Session,
+    SessionClosed,
     SolStaking,
     Timeout,
     TransportError,
@@ -60,8 +61,16 @@ class Exchange(Session):
     async def call(self, endpoint: object, credentials: object = None, parameters: object = None) -> Balance:  # type: ignore[override]
         if self.closed:
             raise ConfigurationError("closed")
-        bucket = self.bucket(BALANCE, CREDENTIALS)
-        lease = await bucket.acquire(None)
+        options = self._options
+        deadline = None if options.max_wait is None else now() + options.max_wait
+        waiting = asyncio.ensure_future(self.six().acquire(deadline, background=options.background))
+        closing = asyncio.ensure_future(self.wait_closed())
+        await asyncio.wait([waiting, closing], return_when=asyncio.FIRST_COMPLETED)
+        closing.cancel()
+        if not waiting.done():
+            waiting.cancel()
+            raise SessionClosed("closed")
+        lease = await waiting
         at = now() - self.began
         self.asked.append(at)
         await asyncio.sleep(self.took)
@@ -86,6 +95,7 @@ def watching_for(
     took: float = 0.0,
     busy: Callable[[Exchange], Awaitable[None]] | None = None,
     reading: float = 0.0,
+    on_outage: Callable[[OKXError | None], object] | None = None,
 ) -> tuple[list[tuple[float, int]], list[float]]:
     """Watch on a virtual clock; return when which amounts were given, and when it asked."""
     seen: list[tuple[float, int]] = []
@@ -95,7 +105,9 @@ def watching_for(
         others = asyncio.create_task(busy(session)) if busy is not None else None
         try:
             async with asyncio.timeout(seconds):
-                async for found in SolStaking(CREDENTIALS, session).watch(every=every, changes_only=changes_only):
+                async for found in SolStaking(CREDENTIALS, session).watch(
+                    every=every, changes_only=changes_only, on_outage=on_outage
+                ):
                     seen.append((round(now() - session.began, 2), int(found.amt)))
                     await asyncio.sleep(reading)
         except TimeoutError:
@@ -197,27 +209,28 @@ def test_an_awaited_call_goes_first() -> None:
     assert [20, 30] == [round(at) for at in asked[2:]]
 
 
-def test_a_slot_is_left_for_who_comes_next() -> None:
-    """It does not take the last free slot at once, so a call that comes at that moment need not wait for it."""
+def test_it_takes_the_last_slot_but_waits_behind_all() -> None:
+    """A call that comes after the watch has begun to wait is sent before it."""
     waits: list[float] = []
 
     async def busy(session: Exchange) -> None:
         await asyncio.sleep(9.5)
-        for lease in [await session.six().acquire() for _ in range(5)]:
+        for lease in [await session.six().acquire() for _ in range(6)]:
             lease.answered()
         await asyncio.sleep(0.6)
         began = now()
-        (await session.six().acquire()).answered()
-        waits.append(now() - began)
+        for lease in await asyncio.gather(*(session.six().acquire() for _ in range(6))):
+            waits.append(now() - began)
+            lease.answered()
 
     _, asked = watching_for(15, lambda at: balance(1), every=10, busy=busy)
 
-    assert [0] == [round(wait, 3) for wait in waits]
-    assert 10.5 <= asked[1] <= 11.2
+    assert [0.4] * 6 == [pytest.approx(wait, abs=0.01) for wait in waits]
+    assert 11.5 == pytest.approx(asked[1], abs=0.05)
 
 
 def test_a_bucket_that_is_paced_does_not_stop_it() -> None:
-    """After a refusal no two slots are free together for half a minute; it takes the only one."""
+    """After a refusal there is one slot at a time for half a minute, and it takes one."""
 
     async def busy(session: Exchange) -> None:
         await asyncio.sleep(5)
@@ -225,49 +238,63 @@ def test_a_bucket_that_is_paced_does_not_stop_it() -> None:
 
     _, asked = watching_for(35, lambda at: balance(1), every=10, busy=busy)
 
-    assert [0, 11, 21, 31] == [round(at) for at in asked]
+    assert [0, 10, 20, 30] == [round(at) for at in asked]
 
 
-def test_no_room_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    """Whoever wonders why nothing comes finds it in the log."""
+def test_a_minute_without_a_turn_is_an_outage(caplog: pytest.LogCaptureFixture) -> None:
+    """While other calls use the whole limit, the log and `on_outage` say why nothing comes."""
+    reported: list[OKXError | None] = []
 
     async def busy(session: Exchange) -> None:
         async def again_and_again() -> None:
-            while True:
+            while now() - session.began < 80:
                 (await session.six().acquire()).answered()
 
         await asyncio.gather(*(again_and_again() for _ in range(12)))
 
-    seen, _ = watching_for(100, lambda at: balance(1), every=10, busy=busy)
+    watching_for(100, lambda at: balance(1), every=10, busy=busy, on_outage=reported.append)
 
-    assert len(seen) <= 1
-    assert ["watch: other calls have left no room for 60 s; it goes on waiting"] == [
-        record.getMessage() for record in caplog.records if record.name == "okx_sol_async"
-    ]
+    assert [QueueTimeout, type(None)] == [type(error) for error in reported]
+    assert "no turn within max_wait" in caplog.text
 
 
-def test_a_limiter_that_tells_nothing_is_asked_as_it_is() -> None:
-    """Buckets of other limiters need not have ``free``."""
+def test_an_outage_and_its_end_are_reported() -> None:
+    """`on_outage` has the first error of each outage, and `None` when OKX responds again."""
+    reported: list[tuple[int, OKXError | None]] = []
 
-    @attrs.define
-    class Silent:
-        bucket: TokenBucket
+    first, second = Unavailable("first"), Timeout("second")
 
-        async def acquire(self, deadline: float | None) -> object:
-            return await self.bucket.acquire(deadline)
+    def answer(at: float) -> Balance | OKXError:
+        return first if 15 < at < 35 else second if 65 < at < 75 else balance(1)
 
-    async def scenario() -> list[float]:
-        session = Exchange(lambda at: balance(int(at)))
-        bucket = Silent(session.six())
-        session.bucket = lambda *_: bucket  # type: ignore[method-assign,assignment,return-value]
-        watch = SolStaking(CREDENTIALS, session).watch(every=1)
-        for _ in range(3):
-            await anext(watch)
-        await watch.aclose()
-        await session.aclose()
-        return session.asked
+    began: list[float] = []
 
-    assert [0, 1, 2] == [round(at) for at in run(scenario())]
+    def report(error: OKXError | None) -> None:
+        reported.append((round(now() - began[0]), error))
+
+    async def note(session: Exchange) -> None:
+        began.append(session.began)
+
+    watching_for(100, answer, every=10, busy=note, on_outage=report)
+
+    assert [(20, first), (40, None), (70, second), (80, None)] == reported
+
+
+def test_what_on_outage_raises_ends_the_watch() -> None:
+    """An error of the caller's own function is not swallowed."""
+
+    def report(error: OKXError | None) -> None:
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        watching_for(100, lambda at: Unavailable("x"), every=10, on_outage=report)
+
+
+def test_on_outage_is_callable() -> None:
+    """Anything else is refused at once."""
+    with pytest.raises(ConfigurationError) as caught:
+        SolStaking(CREDENTIALS, Session()).watch(on_outage=5)  # type: ignore[arg-type]
+    assert "on_outage" == caught.value.argument
 
 
 @pytest.mark.parametrize("moment", ["asleep", "asking", "crowded", "reading"])
