@@ -58,7 +58,8 @@ class ControlApi:
             _check_origin(request, has_token=self._token is not None)
             if request.method == "GET" and path in ("", "/"):
                 return _page()
-            self._check_token(request)
+            if path != "/health":
+                self._check_token(request)
             if request.method == "GET" and path == "/events":
                 return await self._stream(request)
             if request.method == "GET" and path == "/openapi.json":
