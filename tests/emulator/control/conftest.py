@@ -1,7 +1,6 @@
 """The test of the page is collected where there is a browser: .ci/run installs one."""
 
-import importlib.util
-import shutil
+from tests.support.browser import has_browser
 
-if shutil.which("chromium") is None or importlib.util.find_spec("playwright") is None:
+if not has_browser():
     collect_ignore = ["test_page.py"]

@@ -7,20 +7,11 @@ import urllib.request
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from okx_sol_async.emulator import Emulator, faults
+from tests.support.browser import browser
 from tests.support.signed_calls import BALANCE_PATH, signed
-
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @pytest.fixture(name="served")
@@ -32,16 +23,14 @@ def _served() -> Iterator[Emulator]:
 @pytest.fixture(name="page", params=[(1280, "light"), (390, "dark")], ids=["wide and light", "narrow and dark"])
 def _page(request: pytest.FixtureRequest, served: Emulator) -> Iterator[Page]:
     width, scheme = request.param
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
-        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    with browser() as chromium:
+        page = chromium.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
         problems: list[str] = []
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("request", lambda sent: problems.append(sent.url) if not sent.url.startswith(served.url) else None)
         page.goto(f"{served.url}/_emulator/")
         expect(page.locator("#state")).to_have_text("live")
         yield page
-        browser.close()
     assert [] == problems
 
 
