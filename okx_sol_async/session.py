@@ -319,7 +319,7 @@ class Session:
         """
         return await self.new_call(endpoint, credentials, parameters).run()
 
-    async def shared_call(self, endpoint: Endpoint[R], credentials: Credentials | None, max_age: float) -> R:
+    def shared_call(self, endpoint: Endpoint[R], credentials: Credentials | None, max_age: float) -> Awaitable[R]:
         """Call an endpoint without parameters, or share the call or the result of an equal one.
 
         Args:
@@ -332,15 +332,13 @@ class Session:
             OKXError: as `call` does.
 
         """
-        if max_age == 0:
-            return await self.call(endpoint, credentials)
+        if max_age == 0 or self.closed:
+            # Where the session is closed, the call says so.
+            return self.call(endpoint, credentials)
         age = seconds("max_age", max_age, positive=False)
-        if self.closed:
-            # It says so, as every call does.
-            return await self.call(endpoint, credentials)
         self._connections.bind(asyncio.get_running_loop())
         key = self._state.bucket_key(endpoint, credentials)
-        return await self._state.shared_reads.read(
+        return self._state.shared_reads.read(
             key, age, lambda: self.call(endpoint, credentials), background=self._options.background
         )
 

@@ -47,7 +47,7 @@ def sign(timestamp: str, method: str, request_path: str, body: str | bytes, secr
     """
     content = body.encode() if isinstance(body, str) else body
     prehash = f"{timestamp}{method.upper()}{request_path}".encode() + content
-    return b2a_base64(hmac.new(secret.encode(), prehash, "sha256").digest(), newline=False).decode()
+    return b2a_base64(hmac.digest(secret.encode(), prehash, "sha256"), newline=False).decode()
 
 
 # A session signs for few URLs, and many times in each second.

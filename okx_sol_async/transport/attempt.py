@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from okx_sol_async.ratelimit.limit import Bucket, Lease
     from okx_sol_async.signing.signer import Signer
+    from okx_sol_async.transport.clock import ServerClock
     from okx_sol_async.transport.failures import FailureContext
     from okx_sol_async.transport.interruption import Interruption
     from okx_sol_async.transport.metrics import CallRecord
@@ -60,10 +61,8 @@ class Attempt:
     """One send. It is new for each of them, also for those that aiohttp or a middleware makes by itself."""
 
     __slots__ = (
-        "_call",
-        "_interruption",
-        "_is_on_network",
         "_leased_at",
+        "_sender",
         "_since",
         "error",
         "lease",
@@ -76,10 +75,9 @@ class Attempt:
         "took",
     )
 
-    def __init__(self, call: Sender, request: ClientRequest, previous: Attempt | None) -> None:
-        self._call = call
-        self._interruption = call.interruption
-        self._is_on_network = False
+    def __init__(self, request: ClientRequest, previous: Attempt | None) -> None:
+        # Its call while it is on the network. Afterwards each would keep the other alive.
+        self._sender: Sender | None = None
         # When it took its lease: by OKX's clock in seconds since 1970, and by the loop's.
         self._leased_at = 0.0
         self._since = 0.0
@@ -98,23 +96,22 @@ class Attempt:
         #: Seconds on the network.
         self.took = 0.0
 
-    async def send(self, handler: ClientHandlerType) -> ClientResponse:
+    async def send(self, call: Sender, handler: ClientHandlerType) -> ClientResponse:
         """Send the request through ``handler``, the rest of aiohttp's chain, and return the head of its response.
 
         Raises:
             OKXError: no turn within ``max_wait``, no response in time, or the session was closed.
 
         """
-        call = self._call
         try:
             bucket = call.bucket
             lease = bucket.take() if type(bucket) is TokenBucket else None
             if lease is None:
-                lease = await self._wait_in_queue()
+                lease = await self._wait_in_queue(call)
             else:
                 self._since = call.loop.time()
             self.lease = lease
-            self._begin()
+            self._begin(call)
             try:
                 if call.before_send is not None:
                     await call.before_send(self._leased_at)
@@ -122,10 +119,10 @@ class Attempt:
                 signer = call.signer
                 response = await (handler(self.request) if signer is None else signer(self.request, handler))
             except BaseException as error:
-                self._fail(lease, error)
+                self._fail(call, lease, error)
                 raise
         except asyncio.CancelledError:
-            reason = self._interruption.take()
+            reason = call.interruption.take()
             if reason is None:
                 raise
             raise reason from None
@@ -135,8 +132,7 @@ class Attempt:
         call.bucket = lease.answered() or call.bucket
         return response
 
-    async def _wait_in_queue(self) -> Lease:
-        call = self._call
+    async def _wait_in_queue(self, call: Sender) -> Lease:
         max_wait, record, loop = call.options.max_wait, call.record, call.loop
         began = loop.time()
         deadline = None if max_wait is None else began + max(max_wait - record.waited, 0.0)
@@ -150,10 +146,9 @@ class Attempt:
             self._since = now = loop.time()
             record.waited += now - began
 
-    def _begin(self) -> None:
-        call = self._call
+    def _begin(self, call: Sender) -> None:
+        self._sender = call
         call.record.sends += 1
-        self._is_on_network = True
         call.options.timeouts.begin(self, call.loop, self._since)
         clock = call.state.clock.server_clock
         self.steady_sent = clock.steady()
@@ -161,8 +156,7 @@ class Attempt:
         if call.events is not None:
             call.events.sent(call.record)
 
-    def _fail(self, lease: Lease, error: BaseException) -> None:
-        call = self._call
+    def _fail(self, call: Sender, lease: Lease, error: BaseException) -> None:
         call.bucket = lease.abandoned() or call.bucket
         # Without a connection nothing can have left. Outside of this call, such an error may be about another host.
         self.may_have_left = self.may_have_left and not never_connected(error)
@@ -173,21 +167,21 @@ class Attempt:
 
     def leave_network(self) -> None:
         """Stop the timeout, because the response was read, or will not be."""
-        if self._is_on_network:
-            self._is_on_network = False
-            call = self._call
+        call, self._sender = self._sender, None
+        if call is not None:
             self.took = call.loop.time() - self._since
             call.record.took += self.took
             call.options.timeouts.end(self)
 
     def expire(self) -> None:
         """End the send, because its timeout is over."""
-        call = self._call
-        self._interruption.interrupt(timed_out(call.options.timeouts.timeout, call.context()))
+        call = self._sender
+        if call is not None:
+            call.interruption.interrupt(timed_out(call.options.timeouts.timeout, call.context()))
 
-    def note_date(self) -> None:
-        """Let the session's clock learn from the ``Date`` of the response."""
-        clock, date = self._call.state.clock.server_clock, self.date
+    def note_date(self, clock: ServerClock) -> None:
+        """Let ``clock`` learn from the ``Date`` of the response."""
+        date = self.date
         if date != clock.last_date:
             clock.note_date(date, self.times)
 

@@ -191,14 +191,14 @@ class Call(Generic[R]):
                 status = None if previous.response is None else previous.response.status
                 self.events.responded(previous.took, status=status, error=previous.error)
                 self.events.queued(ResendReason.HIDDEN)
-        self.attempt = attempt = Attempt(self, request, previous)
-        return attempt.send(handler)
+        self.attempt = attempt = Attempt(request, previous)
+        return attempt.send(self, handler)
 
     def _read(self, response: ClientResponse, body: bytes) -> R | OKXError:
         """Return the result in a response, or the error that it means."""
         attempt = self.attempt
         if attempt is not None:
-            attempt.note_date()
+            attempt.note_date(self.state.clock.server_clock)
         outcome = outcome_of(self.endpoint, response.status, response.headers, body, self.context)
         if isinstance(outcome, OKXError) and is_certain(outcome):
             for sent in self._attempts():
