@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 from decimal import Decimal
 
 import pytest
@@ -18,6 +19,8 @@ from okx_sol_async import (
     TransportError,
 )
 from okx_sol_async.emulator import Emulator
+from okx_sol_async.transport.attempt import Attempt
+from okx_sol_async.transport.call import Call
 from tests.support.limiters import InstantLimiter, SlowLimiter
 from tests.support.scripted import CREDENTIALS
 from tests.support.serving import serving
@@ -154,3 +157,17 @@ async def test_a_response_that_is_cut_off_is_a_transport_error() -> None:
             await session.call(BALANCE, CREDENTIALS)
 
     assert "answered" == limiter.events[-1]
+
+
+async def test_a_call_is_freed_when_it_has_ended() -> None:
+    """It is part of no cycle, which only the garbage collector could free."""
+    async with Emulator() as exchange, Session(base_url=exchange.url) as session:
+        gc.collect()
+        gc.disable()
+        try:
+            await session.call(BALANCE, exchange.credentials)
+            left = [each for each in gc.get_objects() if isinstance(each, Call | Attempt)]
+        finally:
+            gc.enable()
+
+    assert [] == left
