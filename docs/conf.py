@@ -1,9 +1,11 @@
 """How Sphinx builds these pages; nothing here asks the network."""
 # ruff: noqa: INP001 - Sphinx runs this file and imports nothing from here
 
-import re
+import os
+import sys
+from pathlib import Path
 
-from sphinx.application import Sphinx
+sys.path.insert(0, str(Path(__file__).parent))
 
 from okx_sol_async import __version__
 
@@ -12,42 +14,53 @@ author = "the okx-sol-async maintainers"
 copyright = author  # noqa: A001 - Sphinx names it so
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.intersphinx",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "_extensions.complete",
+    "_extensions.metadata",
+    "_extensions.rows",
+    "_extensions.searching",
+    "_extensions.signatures",
+]
 exclude_patterns = ["_build"]
 # The docstrings name Python objects in single backticks.
 default_role = "py:obj"
+# `--option` in a docstring stays as it is.
+smartquotes = False
 
 autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True}
 autodoc_typehints_format = "short"
+# Each field of an attrs class has an entry with its type and default, so the signature repeats neither.
+autodoc_typehints = "signature"
+autodoc_preserve_defaults = True
+python_maximum_signature_line_length = 80
 napoleon_use_rtype = False
 # So that pages can link to the headings of each other.
-myst_heading_anchors = 2
+myst_heading_anchors = 3
+# Cards and tabs; the code blocks in them stay plain blocks, which the tests run.
+myst_enable_extensions = ["colon_fence"]
+
+# The inventories are in the repository, so a build needs no network: docs/_extensions/inventories.py.
+intersphinx_mapping = {
+    "python": ("https://docs.python.org/3/", "inventories/python.inv"),
+    "aiohttp": ("https://docs.aiohttp.org/en/stable/", "inventories/aiohttp.inv"),
+}
+
+copybutton_prompt_text = "$ "
+# What a program prints is not copied.
+copybutton_selector = "div:not(.highlight-output):not(.highlight-text) > div.highlight > pre"
 
 html_theme = "furo"
 html_title = f"okx-sol-async {release}"
-
-
-# Nobody makes these themselves: they are protocols, or something else returns them.
-_NOT_CALLED = ("Limiter", "Bucket", "Lease", "Region", "Scope", "EmulatedUser")
-
-
-def _keep_colons(_app: object, what: str, _name: str, _obj: object, _options: object, lines: list[str]) -> None:
-    """Begin what is said of an attribute with an empty comment, because napoleon takes "words: text" there for a type."""
-    if what in {"attribute", "data", "property"}:
-        lines[:0] = ["..", ""]
-
-
-def _shorten_signature(
-    _app: object, what: str, name: str, _obj: object, _options: object, signature: str | None, returns: str | None
-) -> tuple[str | None, str | None]:
-    """Leave out private arguments, and those of errors, which are the same for all of them."""
-    class_name = name.rpartition(".")[2]
-    if class_name in _NOT_CALLED or (what == "exception" and class_name != "OKXError"):
-        return "", None
-    return signature and re.sub(r", _\w+:[^,)]*", "", signature), returns
-
-
-def setup(app: Sphinx) -> None:
-    """Have the last word on signatures, and the first on docstrings."""
-    app.connect("autodoc-process-docstring", _keep_colons, priority=400)
-    app.connect("autodoc-process-signature", _shorten_signature)
+html_baseurl = os.environ.get("READTHEDOCS_CANONICAL_URL", "")
+html_favicon = "images/favicon.svg"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = True
+html_show_sphinx = False

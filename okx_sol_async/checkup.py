@@ -35,9 +35,13 @@ _WRONG_IP: Final = "50110"
 class Level(enum.StrEnum):
     """How good or bad a `Finding` is, from `OK` to `ERROR`; `SKIPPED` was not looked at."""
 
+    #: Nothing to do.
     OK = "ok"
+    #: It was not looked at, because something before it failed or no key was given.
     SKIPPED = "skipped"
+    #: Calls work, but something may soon fail.
     WARNING = "warning"
+    #: Calls fail until it is fixed.
     ERROR = "error"
 
 
@@ -51,6 +55,7 @@ class Finding:
     #: What: ``"connection"``, ``"clock"``, ``"maintenance"``, ``"key"``, ``"region"``, ``"mode"``, ``"permissions"``,
     #: ``"ip"``, ``"account"``, ``"limit"`` or ``"funding"``.
     name: str
+    #: How good or bad it is.
     level: Level
     #: What was found, in one line without secrets.
     message: str
@@ -64,6 +69,7 @@ class Finding:
 class Checkup:
     """What `Session.check` has found, one `Finding` for each thing."""
 
+    #: One finding for each check, in the order in which they were made.
     findings: tuple[Finding, ...]
 
     @property

@@ -54,11 +54,15 @@ class RateLimit:
 class BucketKey(NamedTuple):
     """What makes two calls share a bucket."""
 
+    #: Scheme, host and port: ``"https://openapi.okx.com"``.
     origin: str
+    #: Whether the calls are those of demo trading.
     demo: bool
     #: `Credentials.owner`, or `None` where OKX counts by IP address.
     owner: str | None
+    #: The HTTP method, in capitals.
     method: str
+    #: The path of the endpoint.
     path: str
 
 

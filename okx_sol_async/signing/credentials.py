@@ -51,9 +51,13 @@ class Credentials:
     # attrs.asdict and cattrs write out a settings class with all that is in it, rich shows the fields, pytest compares them.
     __slots__ = ("__weakref__", "api_key", "owner", "passphrase", "secret_key", "user_id")
 
+    #: The API key.
     api_key: str
+    #: The secret key, which signs and is never sent.
     secret_key: str
+    #: The passphrase that was chosen when the key was made.
     passphrase: str
+    #: The label of the user, the same for all keys of one user; `None` where none was given.
     user_id: str | None
     #: Who is counted: the user's label, or a hash of the key. The two cannot be mistaken for each other.
     owner: str

@@ -94,9 +94,13 @@ class Signer:
     `OKX: Making Requests <https://www.okx.com/docs-v5/en/#overview-rest-authentication-making-requests>`_
     """
 
+    #: The key that signs.
     credentials: Credentials
+    #: Scheme, host and port that may be signed for.
     origin: URL = attrs.field(converter=_origin)
+    #: Whether requests are signed for demo trading.
     demo: bool = attrs.field(default=False, kw_only=True)
+    #: Returns the time of a signature, in seconds since 1970 (UTC).
     now: Callable[[], float] = attrs.field(default=time.time, kw_only=True, repr=False)
 
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:

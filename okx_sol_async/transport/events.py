@@ -54,6 +54,7 @@ class CallInfo:
 class SendEvent:
     """A send that has its lease, and is about to be signed and to leave."""
 
+    #: The call that it belongs to.
     call: CallInfo
     #: Which send of the call it is, from 1 on.
     number: int
@@ -67,6 +68,7 @@ class SendEvent:
 class ResponseEvent:
     """A send that has ended, with a response or without."""
 
+    #: The call that it belongs to.
     call: CallInfo
     #: Which send of the call it is, from 1 on.
     number: int

@@ -32,4 +32,5 @@ class Maintenance:
     begin: datetime = attrs.field(validator=checked(check_time))
     #: When it ends, as an aware datetime.
     end: datetime = attrs.field(validator=checked(check_time))
+    #: Whether it is planned, ongoing, before its announced begin, completed or canceled.
     state: MaintenanceState = attrs.field(default="scheduled", validator=checked(_check_state))

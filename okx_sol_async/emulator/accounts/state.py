@@ -24,8 +24,11 @@ class ApiKey:
 
     #: The user that it belongs to.
     uid: str
+    #: Whether it is a key for demo trading.
     demo: bool
+    #: API key, secret key and passphrase.
     credentials: Credentials
+    #: What it may do.
     permissions: frozenset[Permission]
     #: The addresses that it may be used from; empty for all.
     ips: tuple[str, ...] = ()

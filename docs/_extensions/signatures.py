@@ -1,0 +1,55 @@
+"""Signatures and docstrings as the reference shows them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+#: Protocols, and classes whose objects something else returns: their arguments are of no interest.
+_NOT_CALLED: Final = ("Limiter", "Bucket", "Lease", "Region", "Scope", "EmulatedUser")
+
+
+#: Members that other parts of the package use, and no user, by the page that leaves them out.
+_INTERNAL: Final = {
+    "api-client": {"key_owner", "redact"},
+    "api-emulator": {
+        *{"ledger", "purchase", "quota", "redeem", "replace", "fast_redemption_left"},
+        *{"apy_of", "fast_redemption_limit_of", "quota_day", "write_entry"},
+    },
+    "api-errors": {"look_up", "with_details"},
+    "api-faults": {"apply", "matches", "replace", "target"},
+    "api-limits": {"begin_in_child", "intervals", "listen", "node_of", "run", "wait_again"},
+    "api-session": {"new_call", "okx_time", "shared_call"},
+}
+
+
+def skip_internal(app: Sphinx, _what: str, name: str, _obj: object, _skip: bool, _options: object) -> bool | None:
+    """Leave out what only other parts of the package use."""
+    return True if name in _INTERNAL.get(app.env.docname, ()) else None
+
+
+def keep_colons(_app: Sphinx, what: str, _name: str, _obj: object, _options: object, lines: list[str]) -> None:
+    """Begin the text of an attribute with an empty comment, because napoleon takes "words: text" there for a type."""
+    if what in {"attribute", "data", "property"}:
+        lines[:0] = ["..", ""]
+
+
+def shorten_signature(
+    _app: Sphinx, what: str, name: str, _obj: object, _options: object, signature: str | None, returns: str | None
+) -> tuple[str | None, str | None]:
+    """Leave out private arguments, and those of errors, which are the same for all of them."""
+    class_name = name.rpartition(".")[2]
+    if class_name in _NOT_CALLED or (what == "exception" and class_name != "OKXError"):
+        return "", None
+    return signature and re.sub(r", _\w+:[^,)]*", "", signature), returns
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Connect to Sphinx."""
+    app.connect("autodoc-skip-member", skip_internal)
+    app.connect("autodoc-process-docstring", keep_colons, priority=400)
+    app.connect("autodoc-process-signature", shorten_signature)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
