@@ -41,6 +41,19 @@ def seconds(argument: str, value: object, *, positive: bool) -> float:
     return float(value)
 
 
+def part(argument: str, value: object) -> float:
+    """Return ``value`` if it is a part of something: a number above 0 and up to 1.
+
+    Raises:
+        ConfigurationError: it is not.
+
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+        message = f"{argument} must be a number above 0 and up to 1, not {shown(value)}"
+        raise ConfigurationError(message, argument=argument)
+    return float(value)
+
+
 def shown(value: object) -> str:
     """Return a value for a message, or its type if it is long."""
     text = str(value) if isinstance(value, Decimal) else repr(value)

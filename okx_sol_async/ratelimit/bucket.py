@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, Self
 
+from okx_sol_async._checks import seconds
 from okx_sol_async.errors import ConfigurationError
 from okx_sol_async.ratelimit.estimates import earliest_departure, free_slots
 from okx_sol_async.ratelimit.latency import MaxLatency
@@ -252,6 +252,8 @@ def make_bucket(rules: Rules, source: SlotSource | None = None) -> TokenBucket:
 
 def check_lead(lead: object) -> None:
     """Refuse what is neither ``"adaptive"`` nor a number of seconds."""
-    if lead != "adaptive" and (type(lead) not in {int, float} or not 0 <= lead < math.inf):  # type: ignore[operator]
+    if isinstance(lead, str) and lead != "adaptive":
         message = f"lead must be 'adaptive' or a finite number of seconds from 0 on, not {lead!r}"
         raise ConfigurationError(message, argument="lead")
+    if lead != "adaptive":
+        seconds("lead", lead, positive=False)

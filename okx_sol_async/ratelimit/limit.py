@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import enum
-import math
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeGuard
 
 import attrs
 
+from okx_sol_async._checks import seconds, whole_number
 from okx_sol_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -40,12 +40,8 @@ class RateLimit:
     scope: Scope
 
     def __attrs_post_init__(self) -> None:
-        if type(self.requests) is not int or self.requests < 1:
-            message = f"requests must be a whole number from 1 on, not {self.requests!r}"
-            raise ConfigurationError(message, argument="requests")
-        if type(self.seconds) not in {int, float} or not 0 < self.seconds < math.inf:
-            message = f"seconds must be a finite number above 0, not {self.seconds!r}"
-            raise ConfigurationError(message, argument="seconds")
+        whole_number("requests", self.requests)
+        seconds("seconds", self.seconds, positive=True)
         if type(self.scope) is not Scope:
             message = f"scope must be Scope.USER or Scope.IP, not {self.scope!r}"
             raise ConfigurationError(message, argument="scope")

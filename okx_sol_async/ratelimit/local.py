@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import attrs
 
-from okx_sol_async.errors import ConfigurationError
+from okx_sol_async._checks import part
 from okx_sol_async.ratelimit.bucket import TokenBucket, check_lead, make_bucket
 from okx_sol_async.ratelimit.latency import MaxLatency
 from okx_sol_async.ratelimit.pacing import DEFAULT, PushBack
@@ -44,12 +44,9 @@ class LocalLimiter(BucketRegistry):
         lead: float | Literal["adaptive"] = 0.0,
         push_back: PushBack = DEFAULT,
     ) -> None:
-        if type(share) not in {int, float} or not 0 < share <= 1:
-            message = f"share must be a number above 0 and up to 1, not {share!r}"
-            raise ConfigurationError(message, argument="share")
         check_lead(lead)
         super().__init__(self._make_bucket)
-        self._share = share
+        self._share = part("share", share)
         self._lead: float | Literal["adaptive"] = lead
         self._push_back = push_back
         self._rules: dict[RateLimit, Rules] = {}
@@ -62,8 +59,8 @@ class LocalLimiter(BucketRegistry):
         rules = self._rules.get(limit)
         if rules is None:
             lead = self._lead if self._lead == "adaptive" else min(self._lead, limit.seconds / 2)
-            part = attrs.evolve(limit, requests=max(int(limit.requests * self._share), 1))
-            rules = make_rules(part, lead=lead, push_back=self._push_back, max_latency=self._max_latency, asked=limit)
+            own = attrs.evolve(limit, requests=max(int(limit.requests * self._share), 1))
+            rules = make_rules(own, lead=lead, push_back=self._push_back, max_latency=self._max_latency, asked=limit)
             self._rules[limit] = rules
         return make_bucket(rules)
 

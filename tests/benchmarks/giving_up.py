@@ -62,7 +62,7 @@ async def measure(url: str, number: int, *, cancelled: bool) -> tuple[float, flo
             offered += 1
             await asyncio.sleep(max(began + offered / OFFERED - loop.time(), 0.0))
         await asyncio.gather(*tasks, return_exceptions=True)
-        commands = sum(limiter._store.commands for limiter in limiters) / max(len(times), 1)
+        commands = sum(limiter._store.commands.count for limiter in limiters) / max(len(times), 1)
     counted = sum(began + WARM_UP <= at < began + WARM_UP + SECONDS for at in times)
     return counted / SECONDS / SIX.requests, commands
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import math
 from typing import TYPE_CHECKING, Literal, Self
 from weakref import WeakSet
 
+from okx_sol_async._checks import part, seconds
 from okx_sol_async.errors import ConfigurationError
 from okx_sol_async.ratelimit.bucket import TokenBucket, make_bucket
 from okx_sol_async.ratelimit.latency import MaxLatency
@@ -90,23 +90,14 @@ class RedisLimiter(BucketRegistry):
         _check_installed()
         if not isinstance(client, Redis | RedisCluster):
             message = f"client must be a redis.asyncio.Redis or RedisCluster, not {type(client).__name__}"
-            raise ConfigurationError(message, hint="Or use RedisLimiter.from_url.")
-        for name, value, least, most in (
-            ("margin", margin, -math.ulp(0.0), math.inf),
-            ("local_share", local_share, 0, 1 + 1e-9),
-            ("timeout", timeout, 0, math.inf),
-        ):
-            if type(value) not in {int, float} or not least < value < most:
-                message = f"{name} must be a number {'from 0 on' if least else 'above 0'}"
-                message += f"{' and up to 1' if most < math.inf else ''}, not {value!r}"
-                raise ConfigurationError(message)
+            raise ConfigurationError(message, argument="client", hint="Or use RedisLimiter.from_url.")
         if on_failure not in {"local", "raise"}:
             message = f"on_failure must be 'local' or 'raise', not {on_failure!r}"
-            raise ConfigurationError(message)
+            raise ConfigurationError(message, argument="on_failure")
         super().__init__(self._new_bucket)
         self._prefix = str(prefix)
         self._egress = str(egress)
-        self._timeout = timeout
+        self._timeout = seconds("timeout", timeout, positive=True)
         self._push_back = push_back
         # Makes a client for an event loop; None if the client is the caller's.
         self._make_client: Callable[[], Client] | None = None
@@ -117,7 +108,11 @@ class RedisLimiter(BucketRegistry):
         self._max_latency = MaxLatency()
         self._sources: WeakSet[SharedSlots] = WeakSet()
         self._store = SlotStore(
-            self, margin=margin, push_back=push_back, on_failure=on_failure, local_share=local_share
+            self,
+            margin=seconds("margin", margin, positive=False),
+            push_back=push_back,
+            on_failure=on_failure,
+            local_share=part("local_share", local_share),
         )
 
     @classmethod
@@ -167,7 +162,7 @@ class RedisLimiter(BucketRegistry):
         except (ValueError, TypeError, RedisError):
             # What is wrong may be in the password, so it is not quoted.
             message = "url must be one that redis-py takes: redis://host:6379/0, rediss://… or unix://…"
-            raise ConfigurationError(message) from None
+            raise ConfigurationError(message, argument="url") from None
         limiter = cls(
             client,
             prefix=prefix,
@@ -219,8 +214,8 @@ class RedisLimiter(BucketRegistry):
 
     def listen(self) -> bool:
         """Receive notifications in this event loop; return whether they arrive already. Internal."""
-        client = self._client_here()
-        client.listen(f"{self._prefix}:{self._store.process}", self._store.receive, self._store.missed)
+        client, notifications = self._client_here(), self._store.notifications
+        client.listen(f"{self._prefix}:{self._store.process}", notifications.receive, notifications.missed)
         return client.is_listening
 
     def begin_in_child(self) -> None:

@@ -60,7 +60,7 @@ class SharedSlots:
     def next_departure(self, state: BucketState, now: float) -> float | None:
         """Return when the first waiter may leave, `None` if that is not known yet."""
         self._state = state
-        part = self._store.part_of(self.name)
+        part = self._store.commands.unavailable_part(self.name)
         if part is not None:
             return self._next_alone(state, now, part)
         at = state.own_departure(now)
@@ -112,7 +112,7 @@ class SharedSlots:
     def earliest(self, ahead: int, now: float) -> float:
         """Return the earliest departure of a call that ``ahead`` others precede, as far as it is known."""
         reservation = self._reservation
-        if reservation is None or self._store.part_of(self.name) is not None:
+        if reservation is None or self._store.commands.unavailable_part(self.name) is not None:
             return now
         return reservation.at + ahead // self._limit.requests * self._limit.seconds
 
@@ -129,7 +129,7 @@ class SharedSlots:
     def refused(self, state: BucketState) -> bool:
         """Report a refusal to all processes; `False` if this one has to pause by itself."""
         self._state = state
-        if self._store.part_of(self.name) is not None:
+        if self._store.commands.unavailable_part(self.name) is not None:
             return False
         self._refusals_reported = False
         self._ask()
@@ -174,7 +174,7 @@ class SharedSlots:
     def _drop(self) -> Reservation | None:
         reservation, self._reservation = self._reservation, None
         if reservation is not None:
-            self._store.stop_waiting(reservation.ticket)
+            self._store.notifications.end(reservation.ticket)
         return reservation
 
     # While the store is unavailable.
@@ -221,7 +221,7 @@ class SharedSlots:
                 await self._report_refusals(state)
             if state.queue:
                 found = await self._reserve_one(dropped, loop.time())
-            elif self._store.part_of(self.name) is not None:
+            elif self._store.commands.unavailable_part(self.name) is not None:
                 await self._store.look(self.name, self._limit)
             elif dropped is not None:
                 self._store.give_back(dropped)
@@ -254,7 +254,8 @@ class SharedSlots:
             # Only foreground calls wait with a reservation.
             self._look_at = reservation.at
             return None
-        if not store.wait_for(ticket, self):
+        store.notifications.begin(ticket, self)
+        if not store.commands.listen():
             self._look_at = reservation.received + self._limit.seconds
         return reservation
 
@@ -291,7 +292,7 @@ class SharedSlots:
         many calls this process may have sent by itself, and the others as well.
         """
         store = self._store
-        if now < self._alone_until or (store.part_of(self.name) is not None and store.goes_on_alone):
+        if now < self._alone_until or (store.commands.unavailable_part(self.name) is not None and store.goes_on_alone):
             return -store.alone(self._limit, 0 if self._place is None else self._place.processes)
         used = self._used
         recent = used is not None and used.bucket == self.name and now - used.at < self._limit.seconds / 2

@@ -1,4 +1,4 @@
-"""The commands that reserve shared slots, and the check of their replies."""
+"""The commands that reserve shared slots, how long they and the calls take, and the check of the replies."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import asyncio
 import itertools
 import math
 import random
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal
 
 import attrs
 
-from okx_sol_async.errors import OKXError
 from okx_sol_async.ratelimit.latency import LEAST_LATENCY, MEMORY, MinLatency
-from okx_sol_async.ratelimit.loops import running_loop
+from okx_sol_async.ratelimit.shared.commands import CommandRunner, Commands
+from okx_sol_async.ratelimit.shared.notifications import Notifications
 from okx_sol_async.ratelimit.shared.outage import Outages, StoreUnavailable
 from okx_sol_async.ratelimit.state import CLOCK_DRIFT
 
@@ -28,36 +28,6 @@ UNKNOWN: Final = 1
 PER_PROCESS: Final = 2**20
 #: The longest wait for a slot that is believed, in periods of the limit.
 LONGEST_WAIT: Final = 1000
-
-Arguments = tuple[float | str, ...]
-
-
-class Commands(Protocol):
-    """Runs the script."""
-
-    async def run(self, bucket: str, command: Arguments) -> object:
-        """Run one command on one bucket and return the reply.
-
-        Raises:
-            StoreUnavailable: it could not be done.
-
-        """
-
-    def node_of(self, bucket: str) -> str:
-        """Return the name of the server that keeps a bucket, empty if there is only one."""
-
-    def listen(self) -> bool:
-        """Have notifications delivered to `SlotStore.receive`; return whether they arrive already."""
-
-
-class Waiting(Protocol):
-    """Whose reservation may move."""
-
-    def moved(self, ticket: int, server_time: float, wait: float) -> None:
-        """Go by the new time of the reservation."""
-
-    def look_again(self) -> None:
-        """Ask for the time of the reservation, because notifications may have been missed."""
 
 
 @attrs.frozen
@@ -118,12 +88,9 @@ class SlotStore:
         on_failure: Literal["local", "raise"],
         local_share: float,
     ) -> None:
-        self._commands = commands
         self._margin = margin
         self._push_back = push_back
         self._local_share = local_share
-        #: How many commands were sent.
-        self.commands = 0
         #: Whether calls go on without the store while it is unavailable.
         self.goes_on_alone = on_failure == "local"
         self.outages = Outages(
@@ -131,54 +98,20 @@ class SlotStore:
             if self.goes_on_alone
             else "Until it is back, calls fail"
         )
+        self.commands = CommandRunner(commands, self.outages)
+        #: The reservations of this process that may move.
+        self.notifications = Notifications()
         self.begin_in_child()
         self._count = itertools.cycle(range(PER_PROCESS))
         # How long calls take, from their slot on, and reservations.
         self._latency = MinLatency()
         self._round_trip = MinLatency()
         self._answered_at: float | None = None
-        self._tasks: set[asyncio.Future[object]] = set()
-        # Whose reservations may move, by ticket.
-        self._waiting: dict[int, Waiting] = {}
 
     def begin_in_child(self) -> None:
         """Take part as another process."""
         #: This process, in its tickets.
         self.process = random.SystemRandom().getrandbits(31) + 1
-
-    def receive(self, notification: str) -> None:
-        """Deliver a notification: bucket, ticket, and the server's clock and the wait in microseconds."""
-        try:
-            ticket, server_us, wait_us = map(int, notification.split(" ")[-3:])
-        except ValueError:
-            return
-        waiting = self._waiting.get(ticket)
-        if waiting is not None and wait_us >= 0:
-            waiting.moved(ticket, server_us / 1e6, wait_us / 1e6)
-
-    def missed(self) -> bool:
-        """Have all reservations looked up that may have moved; return whether there are any."""
-        for waiting in tuple(self._waiting.values()):
-            waiting.look_again()
-        return bool(self._waiting)
-
-    def wait_for(self, ticket: int, waiting: Waiting) -> bool:
-        """Have ``waiting`` notified when its reservation moves; return whether notifications arrive already."""
-        self._waiting[ticket] = waiting
-        return self._commands.listen()
-
-    def stop_waiting(self, ticket: int) -> None:
-        """Notify of this reservation no more."""
-        self._waiting.pop(ticket, None)
-
-    def part_of(self, bucket: str) -> str | None:
-        """Return the unavailable part that keeps a bucket away, `None` if it can be reached."""
-        if not self.outages:
-            return None
-        if bucket in self.outages:
-            return bucket
-        node = self._commands.node_of(bucket)
-        return node if node in self.outages else None
 
     def alone(self, limit: RateLimit, processes: int) -> int:
         """Return how many requests this process may spend by itself, at least one.
@@ -228,10 +161,10 @@ class SlotStore:
             self.give_back(dropped)
         apart = limit.seconds / limit.requests / SLOT_SPACING
         command = ("reserve", ticket, limit.requests, _us(hold), _us(apart), drop, used, int(waits))
-        reply = await self._do(bucket, *command)
+        reply = await self.commands.run(bucket, *command)
         numbers = self._check(bucket, reply, ticket, LONGEST_WAIT * limit.seconds)
         # Other commands may be done by a server that is full.
-        self._reached(bucket)
+        self.commands.reached(bucket)
         wait, in_use, processes, rank, server_us = numbers
         now = loop.time()
         self._round_trip.note(now - sent, now)
@@ -265,7 +198,7 @@ class SlotStore:
         if policy.paced:
             first, longest, even = policy.intervals(limit.requests, limit.seconds)
             arguments += [_us(first), _us(longest), policy.step, _us(policy.clean_time), _us(even)]
-        await self._do(bucket, "refused", *arguments)
+        await self.commands.run(bucket, "refused", *arguments)
 
     async def look(self, bucket: str, limit: RateLimit) -> None:
         """Check whether the store is back, and count there what this process has sent by itself.
@@ -274,8 +207,8 @@ class SlotStore:
             StoreUnavailable: it is not.
 
         """
-        await self._do(bucket, "settle", UNKNOWN, _us(window_of(limit)), 1)
-        self._reached_node(bucket)
+        await self.commands.run(bucket, "settle", UNKNOWN, _us(window_of(limit)), 1)
+        self.commands.reached_node(bucket)
         if bucket in self.outages:
             # Only a reservation shows that the bucket itself can be used again.
             reservation, _ = await self.reserve(bucket, limit, self.draw(), None, 0, waits=False)
@@ -283,7 +216,7 @@ class SlotStore:
 
     def give_back(self, reservation: Reservation) -> None:
         """Give a slot that is not needed to the next waiter of all processes."""
-        self._send(reservation.bucket, "settle", reservation.ticket, 0)
+        self.commands.send(reservation.bucket, "settle", reservation.ticket, 0)
 
     def answered(self, bucket: str, limit: RateLimit, reservation: Reservation, now: float) -> None:
         """Count a slot from its response, if it was not known how long that takes, or if it took too long."""
@@ -296,53 +229,15 @@ class SlotStore:
         surplus = took - self._latency.shortest()
         if reservation.blind or surplus > reservation.hold - window_of(limit):
             later = took + window_of(limit) > reservation.hold
-            self._send(bucket, "settle", reservation.ticket, _us(window_of(limit)), int(later))
+            self.commands.send(bucket, "settle", reservation.ticket, _us(window_of(limit)), int(later))
 
     def abandoned(self, bucket: str, limit: RateLimit, reservation: Reservation, latency: float) -> None:
         """Count a slot for as long as its call may still be on its way."""
-        self._send(bucket, "settle", reservation.ticket, _us(window_of(limit) + latency), 1)
+        self.commands.send(bucket, "settle", reservation.ticket, _us(window_of(limit) + latency), 1)
 
     def is_late(self, reservation: Reservation, now: float) -> bool:
         """Return whether a call that leaves now would leave so late that the margin may not cover it."""
         return reservation.crowded and now - reservation.since - self._round_trip.shortest() > self._margin / 2
-
-    def _send(self, bucket: str, *command: float | str) -> None:
-        """Run a command whose reply does not matter."""
-        if self.part_of(bucket) is not None or running_loop() is None:
-            return
-        task = asyncio.ensure_future(self._do(bucket, *command))
-        self._tasks.add(task)
-        task.add_done_callback(self._sent)
-
-    def _sent(self, task: asyncio.Future[object]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled():
-            # A failure was logged as an outage.
-            task.exception()
-
-    async def _do(self, bucket: str, *command: float | str) -> object:
-        self.commands += 1
-        try:
-            try:
-                return await self._commands.run(bucket, command)
-            except (OKXError, StoreUnavailable):
-                raise
-            except Exception as error:  # noqa: BLE001 - whatever it is, calls wait for it
-                reason = f"the client failed ({type(error).__name__})"
-                raise StoreUnavailable(reason, bucket) from None
-        except StoreUnavailable as error:
-            self.outages.begin(error)
-            raise
-
-    def _reached(self, bucket: str) -> None:
-        self._reached_node(bucket)
-        self.outages.end(bucket)
-
-    def _reached_node(self, bucket: str) -> None:
-        if self.outages:
-            # Before a cluster said which server keeps what, its servers had no names.
-            self.outages.end(self._commands.node_of(bucket))
-            self.outages.end("")
 
 
 def window_of(limit: RateLimit) -> float:

@@ -121,8 +121,9 @@ def test_an_event_loop_that_ends_closes_the_connections(valkey_server: Valkey) -
 )
 def test_the_settings_are_checked(arguments: dict[str, object], field: str) -> None:
     """A setting that makes no sense raises an error that names it."""
-    with pytest.raises(ConfigurationError, match=f"{field} must"):
+    with pytest.raises(ConfigurationError, match=f"{field} must") as refused:
         RedisLimiter.from_url("redis://localhost", **arguments)  # type: ignore[arg-type]
+    assert field == refused.value.argument
 
 
 @pytest.mark.parametrize("url", ["", "localhost", "http://localhost"])

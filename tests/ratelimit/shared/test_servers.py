@@ -129,7 +129,7 @@ def test_a_borrowed_client_on_a_second_loop(valkey_server: Valkey) -> None:
     async def first() -> None:
         await take(limiter)
         # What the answer tells the server is on its way still.
-        await asyncio.gather(*limiter._store._tasks)
+        await asyncio.gather(*limiter._store.commands._tasks)
         await client.aclose()
 
     asyncio.run(first())

@@ -201,7 +201,7 @@ async def test_cancelled_calls_leave_nothing_behind() -> None:
 
     assert bucket.state.queue is None
     assert sum(not task.cancelled() for task in tasks) == bucket.state.window.in_flight
-    assert not slots_of(bucket)._store._waiting
+    assert not slots_of(bucket)._store.notifications
 
 
 async def test_a_failure_of_the_store_reaches_each_waiter() -> None:
