@@ -3,14 +3,18 @@
 import json
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
+import okx_sol_async.__main__
+from okx_sol_async import __version__
 from okx_sol_async.cli import run
 from okx_sol_async.emulator import Emulator
 from okx_sol_async.emulator.faults import NoResponse
+from okx_sol_async_command import main
 from tests.support.terminals import COMMAND, environment, lines_of_stderr, running, set_of, terminal
 
 
@@ -108,22 +112,25 @@ def test_options_may_stand_before_the_command(
     assert "0.01100012" == json.loads(capsys.readouterr().out)["amt"]
 
 
-def test_the_version_is_printed_without_the_command_line() -> None:
-    """Neither cyclopts nor rich is imported for it, and no command for the list of commands."""
-    imported = "import sys; from okx_sol_async.__main__ import main; sys.argv[1:] = [{flag!r}]\ntry:\n main()\nexcept SystemExit: pass\n"
-    imported += "print(*sys.modules, file=sys.stderr)"
-    for flag, unwanted in (("--version", ("cyclopts", "rich")), ("--help", ("okx_sol_async.cli.commands",))):
-        ended = subprocess.run(  # noqa: S603
-            [COMMAND[0], "-c", imported.format(flag=flag)],
-            capture_output=True,
-            text=True,
-            check=True,
-            env=environment(),
-        )
-        assert ended.stdout
-        modules = ended.stderr.split()
-        assert "okx_sol_async" in modules
-        assert not [module for module in modules if module.startswith(unwanted)]
+@pytest.mark.parametrize(
+    ("flag", "unwanted"),
+    [("--version", ("okx_sol_async", "aiohttp", "asyncio")), ("--help", ("okx_sol_async.cli.commands", "rich.live"))],
+)
+def test_the_command_line_imports_only_what_it_needs(flag: str, unwanted: tuple[str, ...]) -> None:
+    """The version is printed without the package, and the list of commands without any of them."""
+    script = "import sys; from okx_sol_async_command import main; sys.argv[1:] = [{!r}]\ntry:\n main()\nfinally:\n"
+    ended = subprocess.run(  # noqa: S603
+        [COMMAND[0], "-c", f"{script.format(flag)} print(*sys.modules, file=sys.stderr)"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment(),
+    )
+
+    assert ended.stdout.startswith(__version__ if flag == "--version" else "Usage")
+    modules = ended.stderr.split()
+    assert "okx_sol_async_command" in modules
+    assert set() == {*unwanted} & {*modules}
 
 
 def test_yes_may_stand_before_a_purchase(as_user: Emulator) -> None:
@@ -299,9 +306,28 @@ def balance_where_cyclopts_does(what: str, folder: Path) -> subprocess.Completed
 
 def test_ctrl_c_while_the_commands_are_imported_is_quiet(tmp_path: Path) -> None:
     """There is no traceback from the first moment on."""
-    ended = balance_where_cyclopts_does("raise KeyboardInterrupt", tmp_path)
+    ended = balance_where_cyclopts_does("import os, time; os.kill(os.getpid(), 2); time.sleep(9)", tmp_path)
 
-    assert (130, "", "") == (ended.returncode, ended.stdout, ended.stderr)
+    assert (-signal.SIGINT, "", "") == (ended.returncode, ended.stdout, ended.stderr)
+
+
+@pytest.mark.parametrize("disposition", [signal.SIG_IGN, signal.default_int_handler])
+def test_ctrl_c_after_the_command_is_quiet(monkeypatch: pytest.MonkeyPatch, disposition: signal.Handlers) -> None:
+    """While Python ends, the signal has its default effect, unless the process ignores it."""
+    after = signal.SIG_IGN if disposition is signal.SIG_IGN else signal.SIG_DFL
+    before = signal.signal(signal.SIGINT, disposition)
+    try:
+        monkeypatch.setattr(sys, "argv", ["okx-sol", "balance", "--emulator"])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert (0, after) == (ended.value.code, signal.getsignal(signal.SIGINT))
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_the_module_is_the_same_command() -> None:
+    """``python -m okx_sol_async`` runs what ``okx-sol`` runs."""
+    assert main is okx_sol_async.__main__.main
 
 
 def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:

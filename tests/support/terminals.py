@@ -15,7 +15,7 @@ import pytest
 
 from okx_sol_async.emulator import Emulator
 
-COMMAND = [sys.executable, "-m", "okx_sol_async"]
+COMMAND = [sys.executable, "-m", "okx_sol_async_command"]
 #: Seconds after which a process that shows nothing more hangs.
 _PATIENCE = 20
 _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
