@@ -24,6 +24,7 @@ import pytest
 import okx_sol_async
 from okx_sol_async import Credentials
 from okx_sol_async.signing import signer as signing
+from tests.support.forked import Piped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -158,7 +159,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "shows_secrets(why): the test shows secrets on purpose")
     Credentials.__new__ = _new  # type: ignore[assignment, method-assign]
     _watch(signing, "sign", lambda signature, *_, **__: GUARD.parts.add(signature[:PART]))
-    _watch(subprocess.Popen, "communicate", lambda output, *_, **__: _see_output("the output of a process", output))
+    for processes in (subprocess.Popen, Piped):
+        _watch(processes, "communicate", lambda output, *_, **__: _see_output("the output of a process", output))
     _watch(pytest.CaptureFixture, "readouterr", lambda output, *_: _see_output("what a test printed", output))
     _watch(pytest.ExceptionInfo, "fill_unfilled", _see_caught)
     logging.getLogger().addHandler(_Listener())

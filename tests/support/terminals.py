@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import pytest
 
 from okx_sol_async.emulator import Emulator
+from tests.support.forked import Forked, Piped
 
 COMMAND = [sys.executable, "-m", "okx_sol_async_command"]
 #: Seconds after which a process that shows nothing more hangs.
@@ -48,7 +49,7 @@ def lines_of_stderr(capsys: pytest.CaptureFixture[str]) -> list[str]:
 class Terminal:
     """One process, and what it has shown."""
 
-    def __init__(self, process: subprocess.Popen[bytes], master: int) -> None:
+    def __init__(self, process: subprocess.Popen[bytes] | Forked, master: int) -> None:
         self.process = process
         self._master = master
         self.raw = ""
@@ -89,20 +90,9 @@ class Terminal:
         return bool(data)
 
 
-@contextmanager
-def running(*arguments: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
+def running(*arguments: str, **variables: str) -> Piped:
     """Run a command without a terminal, and end it with the block, however that ends."""
-    with subprocess.Popen(  # noqa: S603
-        [*COMMAND, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(**variables),
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+    return Piped(arguments, environment(**variables))
 
 
 @contextmanager
@@ -110,20 +100,17 @@ def terminal(
     *arguments: str,
     columns: int = 80,
     stdout: int | None = None,
-    command: Sequence[str] = COMMAND,
+    command: Sequence[str] | None = None,
     **variables: str,
 ) -> Iterator[Terminal]:
     """Run a command in a terminal, ``okx-sol`` if no other is given; with ``stdout``, what it prints goes there."""
     master, slave = pty.openpty()
     termios.tcsetwinsize(slave, (30, columns))
+    streams = (slave, slave if stdout is None else stdout, slave)
+    settings = environment(**{"TERM": "xterm-256color"} | variables)
     try:
-        process = subprocess.Popen(  # noqa: S603
-            [*command, *arguments],
-            stdin=slave,
-            stdout=slave if stdout is None else stdout,
-            stderr=slave,
-            start_new_session=True,
-            env=environment(**{"TERM": "xterm-256color"} | variables),
+        process = (
+            Forked(arguments, settings, streams) if command is None else _started(command, arguments, settings, streams)
         )
     finally:
         os.close(slave)
@@ -134,3 +121,12 @@ def terminal(
             process.kill()
             process.wait()
         os.close(master)
+
+
+def _started(
+    command: Sequence[str], arguments: Sequence[str], settings: dict[str, str], streams: tuple[int, int, int]
+) -> subprocess.Popen[bytes]:
+    stdin, stdout, stderr = streams
+    return subprocess.Popen(  # noqa: S603
+        [*command, *arguments], stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True, env=settings
+    )

@@ -1,6 +1,5 @@
 """``okx-sol completion``, in the shells themselves."""
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from okx_sol_async.cli import run
-from tests.support.terminals import COMMAND, Terminal, environment, terminal
+from tests.support.terminals import Terminal, environment, terminal
 
 #: What is typed before Tab, and what it becomes.
 TYPED = [
@@ -95,20 +94,17 @@ def test_fish(script: Path, typed: str, completed: str) -> None:
         ("fish", ".config/fish/completions/okx-sol.fish"),
     ],
 )
-def test_it_is_installed_where_the_shell_finds_it(shell: str, place: str, tmp_path: Path) -> None:
+def test_it_is_installed_where_the_shell_finds_it(
+    shell: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The script is in the home directory, and the place is printed."""
-    variables = {"HOME": str(tmp_path), "ZDOTDIR": "", "ZSH_CUSTOM": "", "XDG_CONFIG_HOME": "", "XDG_DATA_HOME": ""}
-    variables = {name: value for name, value in variables.items() if value or name in os.environ}
-    ended = subprocess.run(  # noqa: S603
-        [*COMMAND, "completion", shell, "--install"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment(**variables),
-    )
+    for name in ("ZDOTDIR", "ZSH_CUSTOM", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
 
-    assert (0, "") == (ended.returncode, ended.stderr)
-    assert str(tmp_path / place) in ended.stdout
+    assert 0 == run(["completion", shell, "--install"])
+
+    assert str(tmp_path / place) in capsys.readouterr().out
     assert any("okx-sol" in path.name for path in tmp_path.rglob("*") if path.is_file() and path.read_text())
 
 

@@ -21,7 +21,6 @@ BALANCE = Balance("OKSOL", Decimal("1234567.123456789"), Decimal("0.00000012"), 
 def test_where_there_is_no_terminal_each_change_is_a_line() -> None:
     """A program reads the changes as they come, and Ctrl-C is quiet."""
     with running("watch", "--emulator", "--every", "0.05", "--json") as process:
-        assert process.stdout is not None
         rows = [json.loads(process.stdout.readline()) for _ in range(3)]
         process.send_signal(signal.SIGINT)
         _, complaint = process.communicate()
