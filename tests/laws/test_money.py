@@ -5,7 +5,7 @@ import pytest
 from tests.support.money import run_program
 
 #: `python -m tests.benchmarks money` runs 20,000.
-PROGRAMS = 300
+PROGRAMS = 100
 PART = 25
 
 

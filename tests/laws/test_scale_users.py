@@ -1,4 +1,4 @@
-"""100,000 users, on a virtual clock."""
+"""Very many users, on a virtual clock."""
 
 import asyncio
 import gc
@@ -22,7 +22,7 @@ async def call_once(limiter: LocalLimiter, owner: str) -> None:
     (await limiter.bucket(key(owner), SIX).acquire()).answered()
 
 
-def test_of_100_000_users_only_those_in_use_are_kept() -> None:
+def test_of_many_users_only_those_in_use_are_kept() -> None:
     """A second after their call idle users are evicted; a user in flight, queued, refused or recent keeps the same bucket."""
     limiter = LocalLimiter()
 
@@ -61,7 +61,7 @@ def test_of_100_000_users_only_those_in_use_are_kept() -> None:
 
 
 def test_an_idle_user_takes_no_memory() -> None:
-    """100,000 users leave nothing behind: not in the buckets, the registry or the event loop."""
+    """Many users leave nothing behind: not in the buckets, the registry or the event loop."""
     limiter = LocalLimiter()
 
     async def main() -> None:
@@ -115,7 +115,7 @@ def counted_looks(monkeypatch: pytest.MonkeyPatch) -> Counter[float]:
     return looks
 
 
-def test_evicting_100_000_users_never_blocks_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_evicting_many_users_never_blocks_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """In one pass of the event loop no more than a handful of buckets is checked, however many are idle."""
     limiter = LocalLimiter()
     looks = counted_looks(monkeypatch)
@@ -137,7 +137,7 @@ def test_evicting_100_000_users_never_blocks_the_loop(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     "answered_within", [1000.0, 10.0], ids=["nobody is answered", "answers take up to ten seconds"]
 )
-def test_idle_users_are_evicted_behind_100_000_calls_in_flight(
+def test_idle_users_are_evicted_behind_many_calls_in_flight(
     monkeypatch: pytest.MonkeyPatch, answered_within: float
 ) -> None:
     """Two seconds after a user's last response the bucket is gone, and in no pass of the loop are many checked."""
@@ -198,10 +198,10 @@ def test_identifying_costs_the_same_with_any_number_of_users() -> None:
         run(main())
         return steps.taken / users
 
-    assert steps_of_one_merge(10_000) < 1.1 * steps_of_one_merge(500)
+    assert steps_of_one_merge(5_000) < 1.1 * steps_of_one_merge(250)
 
 
-def test_one_user_in_100_000_keeps_its_limit() -> None:
+def test_one_user_in_many_keeps_its_limit() -> None:
     """Between the calls of all the others, each has its own six a second and no more."""
     limiter = LocalLimiter()
     seen = [Seen() for _ in range(5)]

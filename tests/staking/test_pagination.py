@@ -63,7 +63,7 @@ rows_of_an_exchange = st.lists(st.builds(order, times, st.integers(1, 3)), max_s
 
 
 @given(rows_of_an_exchange, st.booleans(), st.none() | times, st.none() | times, st.none() | st.integers(1, 45))
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=200)
 def test_every_order_is_given_once(
     rows: list[Order],
     inclusive: bool,  # noqa: FBT001
@@ -88,7 +88,7 @@ def test_every_order_is_given_once(
 
 
 @given(rows_of_an_exchange, st.booleans(), st.lists(st.tuples(times, st.integers(1, 3)), max_size=30), st.randoms())
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=200)
 def test_orders_that_come_in_meanwhile_displace_none(
     rows: list[Order],
     inclusive: bool,  # noqa: FBT001

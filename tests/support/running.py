@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from itertools import groupby
 from typing import Final
@@ -12,12 +14,16 @@ from sybil.integration.pytest import SybilItem
 #: The files that take longest, by the beginning of their path. They begin first, so that no core waits for one of them.
 LONGEST: Final = ("tests/laws/test_scale", "README.md", "docs/testing.md", "tests/simulation", "docs/command_line.md")
 
+# The run starts about a hundred Pythons. Each of them would compile the package and its tests again where this is set.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Say what is about to happen, because the first result takes a while."""
     workers = config.getoption("numprocesses", None) or 1
     return [
-        f"okx-sol-async: the whole suite is about 3,000 tests and takes about five minutes on two cores; workers: {workers}",
+        f"okx-sol-async: the whole suite is about 3,800 tests and takes up to three minutes on two cores; workers: {workers}",
         "no account and no network is needed: the calls go to a local exchange. One process: -n 0; some tests: tests/cli",
     ]
 
