@@ -37,7 +37,7 @@ INNER_ROWS = {
         {"turns"},
         {"bucket"},
         {"registry", "shared.outage"},
-        {"local", "shared.commands", "shared.notifications", "shared.batching"},
+        {"local", "shared.commands", "shared.moves", "shared.batching"},
         {"shared.store"},
         {"shared.slots"},
         {"shared.limiter"},

@@ -12,7 +12,7 @@ import attrs
 
 from okx_sol_async.ratelimit.latency import LEAST_LATENCY, MEMORY, MinLatency
 from okx_sol_async.ratelimit.shared.commands import CommandRunner, Commands
-from okx_sol_async.ratelimit.shared.notifications import Notifications
+from okx_sol_async.ratelimit.shared.moves import Notifications
 from okx_sol_async.ratelimit.shared.outage import Outages, StoreUnavailable
 from okx_sol_async.ratelimit.state import CLOCK_DRIFT
 
