@@ -116,6 +116,10 @@ class CallReport:
     clock_offset: float | None = None
     #: How many retries the session's budget has left.
     retries_left: float = 0.0
+    #: Whether the server that shares the rate limit responds; `None` with a limiter that shares none.
+    shared_limit_up: bool | None = None
+    #: Seconds from its begin to its end, over queue, sends and pauses between them.
+    duration: float = 0.0
     #: `CallInfo.id` of its events.
     id: int = 0
 

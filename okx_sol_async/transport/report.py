@@ -53,6 +53,8 @@ def report_of(call: EndedCall, error: BaseException | None) -> CallReport:
         trace_id=error.trace_id if isinstance(error, OKXError) else _trace_id(call),
         clock_offset=call.state.clock.server_clock.offset,
         retries_left=call.state.budget.left,
+        shared_limit_up=getattr(call.state.limiter, "is_up", None),
+        duration=call.loop.time() - record.began,
         id=0 if call.events is None else call.events.info.id,
     )
 

@@ -20,7 +20,7 @@ ROWS = (
     {"signing"},
     {"transport"},
     {"checkup"},
-    {"session", "redis"},
+    {"session", "redis", "opentelemetry", "prometheus"},
     {"staking", "emulator"},
     {"cli", "pytest_plugin"},
     {"__init__", "__main__"},
@@ -46,7 +46,7 @@ INNER_ROWS = {
     "transport": (
         {"__init__"},
         {"budget", "clock", "events", "http", "in_flight", "interruption", "resend", "shared_reads"},
-        {"metrics"},
+        {"metrics", "measurements"},
         {"observed"},
         {"clock_sync", "failures"},
         {"response", "state"},
@@ -113,7 +113,7 @@ for _package, _rows in INNER_ROWS.items():
     LEVEL |= {f"{_package}.{module}": (_level, inner) for inner, row in enumerate(_rows) for module in row}
     LEVEL = {module.removesuffix(".__init__"): level for module, level in LEVEL.items()}
 # What makes the command line and the test fixture must not reach everybody who imports the package.
-EXTRAS = {"cli", "redis", "pytest_plugin", "emulator"}
+EXTRAS = {"cli", "redis", "opentelemetry", "prometheus", "pytest_plugin", "emulator"}
 # Packages that are one thing to others, who import what they offer from the package itself.
 CLOSED = {"cli", "emulator"}
 

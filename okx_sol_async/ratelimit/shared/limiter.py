@@ -188,6 +188,11 @@ class RedisLimiter(BucketRegistry):
         """Close it."""
         await self.aclose()
 
+    @property
+    def is_up(self) -> bool:
+        """Whether the server responded when it was last asked; of a cluster, all its nodes."""
+        return not self._store.outages
+
     async def aclose(self) -> None:
         """Close the connections of this event loop that the limiter has opened. Closing again does nothing.
 
