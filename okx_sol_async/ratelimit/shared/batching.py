@@ -14,6 +14,7 @@ from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError, ResponseError
 
 from okx_sol_async.ratelimit.shared.outage import StoreUnavailable
+from okx_sol_async.ratelimit.shared.subscription import Subscription
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
@@ -28,10 +29,6 @@ _SHA: Final = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 MAX_CONCURRENT_BATCHES: Final = 4
 #: How many commands one batch holds at most.
 BATCH_SIZE: Final = 64
-#: How long to listen for a notification before checking whether any is expected, in seconds.
-LISTEN_FOR: Final = 10.0
-#: After how long to subscribe again when that failed, in seconds.
-SUBSCRIBE_EVERY: Final = 1.0
 
 
 class BatchingClient:
@@ -50,9 +47,8 @@ class BatchingClient:
         self._timeout = timeout
         self._batchers: dict[str, _Batcher] = {}
         self._at_the_end: AsyncGenerator[None, None] | None = None
-        self._listener: asyncio.Task[None] | None = None
-        #: Whether notifications arrive.
-        self.is_listening = False
+        #: The subscription to notifications.
+        self.subscription = Subscription(self._client, timeout)
 
     async def run(self, bucket: str, command: tuple[float | str, ...]) -> object:
         """Run the script on a bucket.
@@ -75,24 +71,9 @@ class BatchingClient:
                 return str(self._client.get_node_from_key(bucket).name)  # type: ignore[union-attr]
         return ""
 
-    def listen(self, channel: str, receive: Callable[[str], None], begin: Callable[[], bool]) -> None:
-        """Receive the notifications of a channel, unless that is done already.
-
-        Args:
-            channel: its name.
-            receive: is called with each notification.
-            begin: is called when some may have been missed, and from time to time; returns whether any is expected.
-
-        """
-        if self._listener is None:
-            self._listener = asyncio.get_running_loop().create_task(self._listen(channel, receive, begin))
-            self._listener.add_done_callback(self._listening_ended)
-
     async def aclose(self, reason: Exception) -> None:
         """Cancel what is on its way, fail what waits, and close what was opened here."""
-        if self._listener is not None:
-            self._listener.cancel()
-            await asyncio.gather(self._listener, return_exceptions=True)
+        await self.subscription.aclose()
         for batcher in self._batchers.values():
             await batcher.aclose(reason)
         if self._at_the_end is not None:
@@ -145,44 +126,6 @@ class BatchingClient:
             # It is closed even if that fails.
             with contextlib.suppress(OSError, RuntimeError, RedisError):
                 await self._client.aclose()
-
-    # Notifications.
-
-    async def _listen(self, channel: str, receive: Callable[[str], None], begin: Callable[[], bool]) -> None:
-        while begin():
-            try:
-                await self._receive_all(channel, receive, begin)
-            except (OSError, RedisError, RedisClusterException, AttributeError):
-                # Without notifications, waiting calls look again from time to time.
-                self.is_listening = False
-                await asyncio.sleep(SUBSCRIBE_EVERY)
-
-    async def _receive_all(self, channel: str, receive: Callable[[str], None], begin: Callable[[], bool]) -> None:
-        pubsub = self._client.pubsub()
-        try:
-            await pubsub.subscribe(channel)
-            while True:
-                message = await pubsub.get_message(timeout=LISTEN_FOR)
-                if message is None:
-                    if not begin():
-                        return
-                elif message["type"] == "subscribe":
-                    # What happened before was missed.
-                    self.is_listening = True
-                    begin()
-                elif message["type"] == "message":
-                    data = message["data"]
-                    receive(data.decode("utf-8", "replace") if isinstance(data, bytes) else str(data))
-        finally:
-            self.is_listening = False
-            with contextlib.suppress(OSError, RuntimeError, RedisError):
-                await pubsub.aclose()  # type: ignore[no-untyped-call]
-
-    def _listening_ended(self, task: asyncio.Task[None]) -> None:
-        self._listener = None
-        self.is_listening = False
-        if not task.cancelled():
-            task.exception()
 
 
 class _Batcher:

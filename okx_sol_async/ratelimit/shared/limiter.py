@@ -219,9 +219,9 @@ class RedisLimiter(BucketRegistry):
 
     def listen(self) -> bool:
         """Receive notifications in this event loop; return whether they arrive already. Internal."""
-        client, notifications = self._client_here(), self._store.notifications
-        client.listen(f"{self._prefix}:{self._store.process}", notifications.receive, notifications.missed)
-        return client.is_listening
+        subscription = self._client_here().subscription
+        subscription.begin(f"{self._prefix}:{self._store.process}", self._store.notifications)
+        return subscription.is_active
 
     def begin_in_child(self) -> None:
         """Begin anew in a child process. Internal."""

@@ -42,8 +42,7 @@ class Notifications:
         if waiting is not None and wait_us >= 0:
             waiting.moved(ticket, server_us / 1e6, wait_us / 1e6)
 
-    def missed(self) -> bool:
-        """Have all reservations looked up that may have moved; return whether there are any."""
+    def missed(self) -> None:
+        """Have all reservations looked up that may have moved."""
         for waiting in tuple(self._waiting.values()):
             waiting.look_again()
-        return bool(self._waiting)

@@ -1,0 +1,123 @@
+"""Notifications of reservations that move arrive from a single server and from a cluster, with each redis-py."""
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator
+
+import pytest
+from redis.asyncio.cluster import RedisCluster
+
+from okx_sol_async import BucketKey, RateLimit, Scope, TokenBucket
+from okx_sol_async.ratelimit.shared import subscription
+from okx_sol_async.ratelimit.shared.limiter import RedisLimiter
+from okx_sol_async.ratelimit.shared.slots import SharedSlots
+from tests.ratelimit.shared.test_servers import three_masters
+from tests.support.valkey import Valkey
+
+#: One call in a time that no test waits for.
+ONE = RateLimit(1, 600.0, Scope.USER)
+
+
+@pytest.fixture(scope="module", name="cluster")
+def _cluster() -> Iterator[list[Valkey]]:
+    with three_masters() as nodes:
+        yield nodes
+
+
+def bucket_of(limiter: RedisLimiter, owner: str) -> TokenBucket:
+    key = BucketKey("https://openapi.okx.com", demo=False, owner=owner, method="GET", path="/api/v5/x")
+    return limiter.bucket(key, ONE)
+
+
+def reserved_at(bucket: TokenBucket) -> float:
+    """Return when the reservation of a bucket may be used, infinite without one."""
+    source = bucket.state.source
+    assert isinstance(source, SharedSlots)
+    return source._reservation.at if source._reservation is not None else float("inf")
+
+
+async def until(condition: Callable[[], object]) -> None:
+    while not condition():  # noqa: ASYNC110 - nothing sets an event
+        await asyncio.sleep(0.005)
+
+
+async def one_moves_up(limiters: list[RedisLimiter], owner: str) -> None:
+    """Let the second of three give up, and wait until the third has its slot."""
+    first, second, third = (bucket_of(limiter, owner) for limiter in limiters)
+    (await first.acquire()).answered()
+    gives_up = asyncio.create_task(second.acquire())
+    await until(lambda: reserved_at(second) < float("inf"))
+    stays = asyncio.create_task(third.acquire())
+    await until(lambda: reserved_at(third) < float("inf") and limiters[2].listen())
+    before, slot = reserved_at(third), reserved_at(second)
+    assert before > slot + ONE.seconds
+    gives_up.cancel()
+    await until(lambda: reserved_at(third) < before)
+    assert abs(reserved_at(third) - slot) < ONE.seconds / 10
+    stays.cancel()
+    await asyncio.gather(gives_up, stays, return_exceptions=True)
+
+
+@pytest.mark.parametrize("kind", ["single", "cluster"])
+async def test_a_reservation_moves_up_when_another_process_gives_up(
+    valkey_server: Valkey, cluster: list[Valkey], kind: str
+) -> None:
+    """Its process is notified, whichever node of a cluster it listens to and whichever keeps the bucket."""
+    url = valkey_server.url if kind == "single" else cluster[0].url
+    async with contextlib.AsyncExitStack() as stack:
+        limiters = [
+            await stack.enter_async_context(
+                RedisLimiter.from_url(url, cluster=kind == "cluster", timeout=30, prefix=kind, on_failure="raise")
+            )
+            for _ in range(3)
+        ]
+        for user in range(5):
+            await one_moves_up(limiters, f"user:{user}")
+
+
+async def test_a_process_whose_node_is_frozen_listens_to_another(
+    cluster: list[Valkey], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reservations on the other nodes still move up."""
+    monkeypatch.setattr(subscription, "CHECK_AFTER", 0.1)
+    monkeypatch.setattr(subscription, "SUBSCRIBE_EVERY", 0.01)
+    pick = RedisCluster.get_random_node
+    picked: list[object] = []
+
+    def frozen_first(client: RedisCluster) -> object:
+        chosen = pick(client)
+        while (chosen.port == cluster[2].port) is not (len(picked) < 3):
+            chosen = pick(client)
+        picked.append(chosen)
+        return chosen
+
+    async with contextlib.AsyncExitStack() as stack:
+        limiters = [
+            await stack.enter_async_context(RedisLimiter.from_url(cluster[0].url, cluster=True, timeout=0.5))
+            for _ in range(3)
+        ]
+        for index in range(3):
+            (await bucket_of(limiters[index - 1], f"busy:{index}").acquire()).answered()
+        names = (f"elsewhere:{number}" for number in itertools.count())
+        frozen = f"127.0.0.1:{cluster[2].port}"
+        owner = next(name for name in names if node_of(limiters[0], name) != frozen)
+        monkeypatch.setattr(RedisCluster, "get_random_node", frozen_first)
+        waiting = [asyncio.create_task(bucket_of(limiters[index], f"busy:{index}").acquire()) for index in range(3)]
+        await until(lambda: all(limiter.listen() for limiter in limiters))
+        assert 3 == len(picked)
+        cluster[2].freeze()
+        try:
+            await until(lambda: len(picked) == 6 and all(limiter.listen() for limiter in limiters))
+            await one_moves_up(limiters, owner)
+        finally:
+            cluster[2].thaw()
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+
+
+def node_of(limiter: RedisLimiter, owner: str) -> str:
+    source = bucket_of(limiter, owner).state.source
+    assert isinstance(source, SharedSlots)
+    return limiter.node_of(source.name)
