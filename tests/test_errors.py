@@ -47,7 +47,7 @@ def test_every_code_that_is_not_plain_says_what_to_do(code: str) -> None:
 def test_the_page_on_errors_shows_the_table() -> None:
     """Each code with its class and its hint, and no other."""
     page = (Path(__file__).parents[1] / "docs" / "errors.md").read_text()
-    shown = re.findall(r"^\| (\d+) \| `(\w+)` \| (.+) \|$", page.partition("## Codes")[2], re.MULTILINE)
+    shown = re.findall(r"^\| (\d+) \| `(\w+)` \| (.+) \|$", page.partition("## Error codes")[2], re.MULTILINE)
 
     assert [(code, rule.exception.__name__, rule.hint) for code, rule in CODES.items()] == shown
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tests.benchmarks import (
     burst,
+    clients,
     cpu,
     endurance,
     giving_up,
@@ -34,6 +35,7 @@ BENCHMARKS: Mapping[str, Callable[[], Iterator[Line]]] = {
     "cpu": cpu.run,
     "memory": memory.run,
     "burst": burst.run,
+    "clients": clients.run,
     "imports": imports.run,
     "endurance": endurance.run,
     "limits": limits.run,
