@@ -1,5 +1,4 @@
 """How Sphinx builds these pages; nothing here asks the network."""
-# ruff: noqa: INP001 - Sphinx runs this file and imports nothing from here
 
 import os
 import sys
@@ -54,7 +53,9 @@ intersphinx_mapping = {
 
 copybutton_prompt_text = "$ "
 # What a program prints is not copied.
-copybutton_selector = "div:not(.highlight-output):not(.highlight-text) > div.highlight > pre"
+copybutton_selector = (
+    "div:not(.highlight-output):not(.highlight-text) > div.highlight > pre"
+)
 
 html_theme = "furo"
 html_title = f"okx-sol-async {release}"

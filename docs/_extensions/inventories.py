@@ -48,13 +48,19 @@ PYTHON: Final = {
 }  # fmt: skip
 AIOHTTP: Final = {
     "py:class": {
-        "client_reference.html": ["aiohttp.ClientSession", "aiohttp.ClientResponse", "aiohttp.TCPConnector"],
+        "client_reference.html": [
+            "aiohttp.ClientSession",
+            "aiohttp.ClientResponse",
+            "aiohttp.TCPConnector",
+        ],
         "web_reference.html": ["aiohttp.web.Application"],
     },
 }
 
 
-def inventory(project: str, version: str, names: dict[str, dict[str, list[str]]]) -> bytes:
+def inventory(
+    project: str, version: str, names: dict[str, dict[str, list[str]]]
+) -> bytes:
     """Return an inventory in the second version of Sphinx's format."""
     head = f"# Sphinx inventory version 2\n# Project: {project}\n# Version: {version}\n"
     lines = [

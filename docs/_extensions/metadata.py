@@ -22,7 +22,11 @@ def describe(doctree: nodes.document | None) -> str:
 
 
 def add_metatags(
-    app: Sphinx, page: str, _template: str, context: dict[str, Any], doctree: nodes.document | None
+    app: Sphinx,
+    page: str,
+    _template: str,
+    context: dict[str, Any],
+    doctree: nodes.document | None,
 ) -> None:
     """Give a page its description and the properties of Open Graph."""
     description = describe(doctree)
@@ -37,8 +41,16 @@ def add_metatags(
         # These must be absolute, so they are left out where the address of the site is not known.
         properties["og:url"] = f"{app.config.html_baseurl}{page}.html"
         properties["og:image"] = f"{app.config.html_baseurl}_static/preview.png"
-    tags = [f'<meta name="description" content="{escape(description)}">'] if description else []
-    tags += [f'<meta property="{name}" content="{escape(content)}">' for name, content in properties.items() if content]
+    tags = (
+        [f'<meta name="description" content="{escape(description)}">']
+        if description
+        else []
+    )
+    tags += [
+        f'<meta property="{name}" content="{escape(content)}">'
+        for name, content in properties.items()
+        if content
+    ]
     context["metatags"] = context.get("metatags", "") + "\n".join(tags)
 
 
@@ -53,7 +65,9 @@ def write_llms_txt(app: Sphinx, exception: Exception | None) -> None:
         for page in pages:
             title = app.env.titles[page].astext()
             address = f"{app.config.html_baseurl}_sources/{page}.md.txt"
-            lines.append(f"- [{title}]({address}): {describe(app.env.get_doctree(page))}")
+            lines.append(
+                f"- [{title}]({address}): {describe(app.env.get_doctree(page))}"
+            )
         lines.append("")
     (Path(app.outdir) / "llms.txt").write_text("\n".join(lines), encoding="utf-8")
 

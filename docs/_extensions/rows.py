@@ -13,7 +13,12 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 #: The first cell of a table's head, and what the anchors of its rows begin with.
-HEADS: Final = {"code": "code", "exit code": "exit-code", "variable": "variable", "option": "option"}
+HEADS: Final = {
+    "code": "code",
+    "exit code": "exit-code",
+    "variable": "variable",
+    "option": "option",
+}
 
 
 class AnchorRows(SphinxTransform):
@@ -25,7 +30,13 @@ class AnchorRows(SphinxTransform):
         """Find the tables."""
         for table in list(self.document.findall(nodes.table)):
             head = next(iter(table.findall(nodes.thead)), None)
-            kind = HEADS.get(next(iter(head.findall(nodes.entry))).astext().strip().lower()) if head else None
+            kind = (
+                HEADS.get(
+                    next(iter(head.findall(nodes.entry))).astext().strip().lower()
+                )
+                if head
+                else None
+            )
             body = next(iter(table.findall(nodes.tbody)), None)
             if kind and body:
                 for row in body.findall(nodes.row):
@@ -36,7 +47,9 @@ class AnchorRows(SphinxTransform):
         paragraph = next(iter(entry.findall(nodes.paragraph)), None)
         if paragraph is None:
             return
-        literals = [node.astext() for node in paragraph.findall(nodes.literal)] or [paragraph.astext()]
+        literals = [node.astext() for node in paragraph.findall(nodes.literal)] or [
+            paragraph.astext()
+        ]
         for name in literals:
             words = [word for word in re.split(r"[\s,]+", name) if word]
             anchor = f"{kind}-{nodes.make_id(words[0]) or words[0]}" if words else ""

@@ -31,9 +31,13 @@ def keep_numbers(app: Sphinx, exception: Exception | None) -> None:
     script = Path(app.outdir) / "_static" / "searchtools.js"
     text = script.read_text(encoding="utf-8")
     if _DROPS_NUMBERS not in text and "keeps numbers" not in text:
-        message = "Sphinx's searchtools.js has changed: see docs/_extensions/searching.py"
+        message = (
+            "Sphinx's searchtools.js has changed: see docs/_extensions/searching.py"
+        )
         raise ExtensionError(message)
-    script.write_text(text.replace(_DROPS_NUMBERS, " /* keeps numbers */"), encoding="utf-8")
+    script.write_text(
+        text.replace(_DROPS_NUMBERS, " /* keeps numbers */"), encoding="utf-8"
+    )
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

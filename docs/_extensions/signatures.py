@@ -21,24 +21,46 @@ _INTERNAL: Final = {
     },
     "api-errors": {"look_up", "with_details"},
     "api-faults": {"apply", "matches", "replace", "target"},
-    "api-limits": {"begin_in_child", "intervals", "listen", "node_of", "run", "wait_again"},
+    "api-limits": {
+        "begin_in_child",
+        "intervals",
+        "listen",
+        "node_of",
+        "run",
+        "wait_again",
+    },
     "api-session": {"new_call", "okx_time", "shared_call"},
 }
 
 
-def skip_internal(app: Sphinx, _what: str, name: str, _obj: object, _skip: bool, _options: object) -> bool | None:
+def skip_internal(
+    app: Sphinx, _what: str, name: str, _obj: object, _skip: bool, _options: object
+) -> bool | None:
     """Leave out what only other parts of the package use."""
     return True if name in _INTERNAL.get(app.env.docname, ()) else None
 
 
-def keep_colons(_app: Sphinx, what: str, _name: str, _obj: object, _options: object, lines: list[str]) -> None:
+def keep_colons(
+    _app: Sphinx,
+    what: str,
+    _name: str,
+    _obj: object,
+    _options: object,
+    lines: list[str],
+) -> None:
     """Begin the text of an attribute with an empty comment, because napoleon takes "words: text" there for a type."""
     if what in {"attribute", "data", "property"}:
         lines[:0] = ["..", ""]
 
 
 def shorten_signature(
-    _app: Sphinx, what: str, name: str, _obj: object, _options: object, signature: str | None, returns: str | None
+    _app: Sphinx,
+    what: str,
+    name: str,
+    _obj: object,
+    _options: object,
+    signature: str | None,
+    returns: str | None,
 ) -> tuple[str | None, str | None]:
     """Leave out private arguments, and those of errors, which are the same for all of them."""
     class_name = name.rpartition(".")[2]
