@@ -1,6 +1,7 @@
 """Calls in the background, which wait behind all others of their user."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from contextvars import ContextVar
 
 import pytest
@@ -18,9 +19,11 @@ from okx_sol_async import (
 )
 from okx_sol_async.emulator import Emulator
 from okx_sol_async.emulator.faults import Delay, Refusal
+from okx_sol_async.redis import RedisLimiter
 from tests.support.limiters import InstantLimiter
 from tests.support.scripted import CREDENTIALS, READ, Script, good
 from tests.support.serving import serving
+from tests.support.valkey import Valkey
 
 #: What an observer notes of a call: who has made it.
 CALLER: ContextVar[str] = ContextVar("caller", default="background")
@@ -111,6 +114,29 @@ async def test_a_refused_call_stays_in_the_background(exchange: Emulator) -> Non
             for _ in range(3):
                 group.create_task(interactive(staking))
     assert ["background", "interactive", "interactive", "interactive", "background"] == order.sends()
+
+
+async def test_the_background_waits_behind_calls_of_other_machines(exchange: Emulator, valkey_server: Valkey) -> None:
+    """A machine with calls in the background takes no slot while a call of another machine waits."""
+    order = Order()
+
+    async def machine() -> tuple[RedisLimiter, Session]:
+        limiter = await stack.enter_async_context(RedisLimiter.from_url(valkey_server.url, timeout=5))
+        session = Session(base_url=exchange.url, limiter=limiter, observe=order)
+        return limiter, await stack.enter_async_context(session)
+
+    async with AsyncExitStack() as stack:
+        (_, here), (_, there) = await machine(), await machine()
+        view = SolStaking(exchange.credentials, here.with_options(background=True))
+        staking = SolStaking(exchange.credentials, there)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(8):
+                group.create_task(view.balance())
+            while len(order.sends()) < 6:  # noqa: ASYNC110 - the order has no event
+                await asyncio.sleep(0.01)
+            for _ in range(6):
+                group.create_task(interactive(staking))
+    assert ["background"] * 6 + ["interactive"] * 6 + ["background"] * 2 == order.sends()
 
 
 @pytest.mark.virtual_clock

@@ -5,6 +5,8 @@
 -- microseconds on the server's clock. A ticket is a number: the process that has drawn it, and a count.
 -- ARGV[1] is the command; its arguments are described where they are read.
 local FORMAT, UNKNOWN, PER_PROCESS, LATELY, FAR = 2, 1, 2 ^ 20, 10 * 1000000, 4e15
+-- How long a process may take to ask for its next waiting call, before calls in the background may leave.
+local NEXT_CALL = 100 * 1000
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -21,8 +23,8 @@ end
 -- A clock that was set back takes the history with it, or all would wait for as long.
 local back = math.max(bucket.clock - now, 0)
 bucket.clock = now
-for _, field in ipairs({ 'lost', 'last', 'paused', 'clean' }) do
-  bucket[field] = bucket[field] - back
+for _, field in ipairs({ 'lost', 'last', 'paused', 'clean', 'busy' }) do
+  bucket[field] = (bucket[field] or 0) - back
 end
 local slots = {}
 for _, slot in ipairs(bucket.slots) do
@@ -112,7 +114,8 @@ local command = ARGV[1]
 if command == 'reserve' then
   -- A ticket, which may have been drawn before; requests; how long a slot is in use; how far apart calls are that
   -- wait; a ticket to drop (or 0); one that this process used a moment ago (or 0; or below that, how many calls it
-  -- may have sent without a ticket); whether it waits for a slot (1), or only takes one that is free now (0).
+  -- may have sent without a ticket); whether it waits for a slot (1; 2 if further calls of the process wait behind it),
+  -- or is in the background (0): then it only takes a slot that is free now, and that no such call will ask for.
   local ticket, hold, used = tonumber(ARGV[2]), tonumber(ARGV[4]), tonumber(ARGV[7])
   bucket.requests, bucket.apart = tonumber(ARGV[3]), tonumber(ARGV[5])
   drop(tonumber(ARGV[6]))
@@ -133,14 +136,18 @@ if command == 'reserve' then
   bucket.seen[process] = now
   local slot = find(ticket) or add(ticket, FAR, FAR + hold)
   schedule(ticket)
-  if slot.at > now and ARGV[8] == '0' then
+  if ARGV[8] == '2' then
+    bucket.busy = math.max(bucket.busy, slot.at + NEXT_CALL)
+  end
+  local at = ARGV[8] == '0' and math.max(slot.at, bucket.busy) or slot.at
+  if at > now and ARGV[8] == '0' then
     drop(ticket)
   end
   local processes, rank = 0, 0
   for other in pairs(bucket.seen) do
     processes, rank = processes + 1, rank + (other < process and 1 or 0)
   end
-  reply = { ticket, math.max(slot.at - now, 0), #slots, processes, rank, now }
+  reply = { ticket, math.max(at - now, 0), #slots, processes, rank, now }
 elseif command == 'settle' then
   -- A ticket; in how long its slot is free, 0 for at once; whether it counts even if it is not known (1) or not (0).
   local ticket, ahead = tonumber(ARGV[2]), tonumber(ARGV[3])

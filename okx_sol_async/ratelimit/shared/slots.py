@@ -16,7 +16,7 @@ from okx_sol_async.errors import ConfigurationError, OKXError, TransportError
 from okx_sol_async.ratelimit.loops import running_loop
 from okx_sol_async.ratelimit.shared.outage import StoreUnavailable
 from okx_sol_async.ratelimit.shared.store import Place, Reservation, SlotStore, window_of
-from okx_sol_async.ratelimit.waiters import BACKGROUND
+from okx_sol_async.ratelimit.waiters import BACKGROUND, FOREGROUND
 
 if TYPE_CHECKING:
     from okx_sol_async.ratelimit.limit import RateLimit
@@ -239,6 +239,11 @@ class SharedSlots:
                 self._alone_until = -math.inf
             self._receive(found)
 
+    def _more_wait(self) -> bool:
+        """Return whether more calls wait than one, not counting those in the background."""
+        queue = None if self._state is None else self._state.queue
+        return queue is not None and queue.ahead_of(0, FOREGROUND) > 1
+
     async def _reserve_one(self, dropped: Reservation | None, now: float) -> Reservation | None:
         store, waits = self._store, not self._waits_in_background()
         used = self._just_used(now)
@@ -246,7 +251,9 @@ class SharedSlots:
         if dropped is not None and dropped.bucket == self.name and dropped.at > now:
             # It keeps its place.
             ticket, dropped = dropped.ticket, None
-        reservation, self._place = await store.reserve(self.name, self._limit, ticket, dropped, used, waits=waits)
+        reservation, self._place = await store.reserve(
+            self.name, self._limit, ticket, dropped, used, waits=waits, more=self._more_wait()
+        )
         self._look_at = math.inf
         if reservation.at <= reservation.received:
             return reservation

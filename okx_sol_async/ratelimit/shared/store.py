@@ -133,7 +133,15 @@ class SlotStore:
         return self.process * PER_PROCESS + next(self._count)
 
     async def reserve(
-        self, bucket: str, limit: RateLimit, ticket: int, dropped: Reservation | None, used: int, *, waits: bool = True
+        self,
+        bucket: str,
+        limit: RateLimit,
+        ticket: int,
+        dropped: Reservation | None,
+        used: int,
+        *,
+        waits: bool = True,
+        more: bool = False,
     ) -> tuple[Reservation, Place]:
         """Reserve the next slot, or look how far away it is by now.
 
@@ -145,6 +153,7 @@ class SlotStore:
             used: a ticket that the store knows unless its history was lost, or 0 for none; below 0, how many calls
                 this process may have sent by itself.
             waits: whether to reserve a slot that is not free yet. Otherwise it is only said when it is.
+            more: whether further calls wait that are not in the background. Calls in the background of other processes leave after them.
 
         Raises:
             StoreUnavailable: it could not be done.
@@ -160,7 +169,7 @@ class SlotStore:
         elif dropped is not None:
             self.give_back(dropped)
         apart = limit.seconds / limit.requests / SLOT_SPACING
-        command = ("reserve", ticket, limit.requests, _us(hold), _us(apart), drop, used, int(waits))
+        command = ("reserve", ticket, limit.requests, _us(hold), _us(apart), drop, used, int(waits) + int(waits and more))
         reply = await self.commands.run(bucket, *command)
         numbers = self._check(bucket, reply, ticket, LONGEST_WAIT * limit.seconds)
         # Other commands may be done by a server that is full.

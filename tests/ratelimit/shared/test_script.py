@@ -294,3 +294,14 @@ def test_a_reply_says_how_many_processes_use_the_bucket(script: Script) -> None:
 
     script.now += 11_000_000
     assert [1, 0] == script.run(*reserve)[3:5]
+
+
+def test_the_background_leaves_after_all_calls_that_wait_in_a_process(script: Script) -> None:
+    """While a process has asked for one of several calls, a call in the background of another has no free slot."""
+    script.reserve(waits=2)
+    assert script.now < script.reserve(waits=0)[0]
+    # The last of the calls has none behind it.
+    script.now += 50_000
+    script.reserve(waits=1)
+    script.now += 50_000
+    assert script.now == script.reserve(waits=0)[0]
