@@ -169,7 +169,16 @@ class SlotStore:
         elif dropped is not None:
             self.give_back(dropped)
         apart = limit.seconds / limit.requests / SLOT_SPACING
-        command = ("reserve", ticket, limit.requests, _us(hold), _us(apart), drop, used, int(waits) + int(waits and more))
+        command = (
+            "reserve",
+            ticket,
+            limit.requests,
+            _us(hold),
+            _us(apart),
+            drop,
+            used,
+            int(waits) + int(waits and more),
+        )
         reply = await self.commands.run(bucket, *command)
         numbers = self._check(bucket, reply, ticket, LONGEST_WAIT * limit.seconds)
         # Other commands may be done by a server that is full.
