@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 
-class EndedCall(Sender, Protocol):
+class ReportedCall(Sender, Protocol):
     """What a report needs of its call."""
 
     endpoint: Endpoint[Any]
@@ -29,13 +29,13 @@ class EndedCall(Sender, Protocol):
     response: ClientResponse | None
 
 
-def info_of(call: EndedCall) -> CallInfo:
+def info_of(call: ReportedCall) -> CallInfo:
     """Return what names the call in its events."""
     endpoint, user = call.endpoint, None if call.credentials is None else call.credentials.user_id
     return CallInfo(endpoint.method, endpoint.path, str(call.state.origin).rstrip("/"), user)
 
 
-def report_of(call: EndedCall, error: BaseException | None) -> CallReport:
+def report_of(call: ReportedCall, error: BaseException | None) -> CallReport:
     """Return the report of a call that has ended with ``error``."""
     record = call.record
     return CallReport(
@@ -59,7 +59,7 @@ def report_of(call: EndedCall, error: BaseException | None) -> CallReport:
     )
 
 
-def response_of(call: EndedCall, result: R) -> Response[R]:
+def response_of(call: ReportedCall, result: R) -> Response[R]:
     """Return ``result`` with what is known of the response and of the call."""
     response, record = call.response, call.record
     return Response(
@@ -79,17 +79,17 @@ def code_of(error: BaseException | None) -> str | None:
     return "0" if error is None else error.code if isinstance(error, OKXError) else None
 
 
-def _started_at(call: EndedCall) -> datetime:
+def _started_at(call: ReportedCall) -> datetime:
     if call.events is not None:
         return call.events.info.started_at
     return datetime.now(UTC) - timedelta(seconds=call.loop.time() - call.record.began)
 
 
-def _status(call: EndedCall, error: BaseException | None) -> int | None:
+def _status(call: ReportedCall, error: BaseException | None) -> int | None:
     if isinstance(error, OKXError):
         return error.status
     return None if call.response is None or error is not None else call.response.status
 
 
-def _trace_id(call: EndedCall) -> str | None:
+def _trace_id(call: ReportedCall) -> str | None:
     return None if call.response is None else trace_id_of(call.response.headers, call.context())

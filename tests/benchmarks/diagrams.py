@@ -23,7 +23,7 @@ class Step(NamedTuple):
 LAYERS: Final = (
     Step("cli · pytest_plugin", "the command line · the fixtures for pytest"),
     Step("staking · emulator", "one method for each endpoint of SOL staking · the local exchange"),
-    Step("session · redis", "what all calls of a service share · the import path of RedisLimiter"),
+    Step("session · redis · opentelemetry · prometheus", "what all calls share · RedisLimiter · two observers"),
     Step("checkup", "what okx-sol doctor finds out"),
     Step("transport", "one call over HTTP: attempts, resends, timeouts, the clock, failures"),
     Step("signing", "keys, the signature, and what hides secrets"),
