@@ -28,6 +28,7 @@ from okx_sol_async.emulator.faults.injections import FaultRule, Injection
 from okx_sol_async.emulator.gateway.journal import JOURNAL_SIZE, JournalEntry, Tally
 from okx_sol_async.emulator.gateway.windows import CounterWindow, FixedWindow, SlidingWindow, TokenWindow, Window
 from okx_sol_async.emulator.network.outage import Outage
+from okx_sol_async.emulator.process import EmulatorProcess
 
 __all__ = [
     "DEFAULT_BALANCE",
@@ -40,6 +41,7 @@ __all__ = [
     "EmulatedOrder",
     "EmulatedUser",
     "Emulator",
+    "EmulatorProcess",
     "FaultRule",
     "FixedWindow",
     "Injection",

@@ -83,6 +83,7 @@ INNER_ROWS = {
         {"control.openapi"},
         {"control.api"},
         {"emulator"},
+        {"process"},
         {"__init__"},
     ),
     "cli": (

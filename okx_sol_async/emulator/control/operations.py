@@ -296,6 +296,12 @@ OPERATIONS: Final = (
         lambda request: list(map(_injection_value, request.exchange.faults)),
     ),
     Operation(
+        "GET",
+        "/unused-faults",
+        "Faults that were certain to apply to a call, and have applied to none",
+        lambda request: list(map(_injection_value, request.exchange.unused_faults)),
+    ),
+    Operation(
         "POST",
         "/faults",
         "Make the next calls fail, or with `probability` some; the fields of the fault stand beside its name",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from decimal import Decimal
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -78,3 +79,17 @@ def test_buttons_work_from_the_keyboard(served: Emulator, page: Page) -> None:
     page.get_by_role("button", name="Stop all faults").press("Enter")
     expect(page.locator("#said")).to_have_text("All faults stopped")
     assert () == served.faults
+
+
+def test_what_was_before_the_page_is_shown(served: Emulator, page: Page) -> None:
+    """A page that is loaded again shows the latest requests, once each, and what is pending."""
+    call(served)
+    served.user.sol = served.user.sol - 1
+    served.user.purchase(Decimal(2))
+    served.user.redeem(Decimal(1))
+    page.reload()
+    expect(page.locator("#requests tr")).to_have_count(1)
+    expect(page.locator(".lane svg circle")).to_have_count(1)
+    call(served)
+    expect(page.locator("#requests tr")).to_have_count(2)
+    expect(page.locator("#users")).to_contain_text("redeem 1 until ")
