@@ -15,7 +15,7 @@ import yaml
 
 from okx_sol_async.cli.app import app
 from okx_sol_async.emulator import Emulator
-from tests.support.terminals import COMMAND, environment, running
+from tests.support.terminals import running
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "container"
@@ -62,12 +62,9 @@ def _served() -> Iterator[tuple[str, int]]:
     words = [mounted.get(word, str(port) if word == PORT else word) for word in SERVICE["command"]]
     words = [re.sub(r"\$\{EMULATOR_TOKEN:\?[^}]*\}", "t0ken", word) for word in words]
     with running("emulator", *words) as process:
-        assert process.stdout is not None
         while "OKX_DEMO" not in process.stdout.readline():
             pass
         yield "t0ken", port
-        process.terminate()
-        process.communicate()
 
 
 def test_it_serves_as_written(served: tuple[str, int]) -> None:
@@ -78,10 +75,9 @@ def test_it_serves_as_written(served: tuple[str, int]) -> None:
     subprocess.run([sys.executable, option, code.replace(PORT, str(port))], check=True)  # noqa: S603 - ours
 
     variables = BOT["environment"] | {"OKX_BASE_URL": f"http://127.0.0.1:{port}"}
-    shown = subprocess.run(  # noqa: S603 - ours
-        [*COMMAND, "balance", "--json"], env=environment(**variables), capture_output=True, text=True, check=True
-    )
-    assert "3.50000000" == json.loads(shown.stdout)["amt"]
+    with running("balance", "--json", **variables) as bot:
+        shown, _ = bot.communicate()
+    assert "3.50000000" == json.loads(shown)["amt"]
     assert ["emulator"] == list(BOT["depends_on"])
     assert f"http://emulator:{PORT}" == BOT["environment"]["OKX_BASE_URL"]
     assert [f"127.0.0.1:{PORT}:{PORT}"] == SERVICE["ports"]

@@ -7,7 +7,6 @@ import json
 import os
 import shlex
 import signal
-import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
@@ -22,6 +21,7 @@ from okx_sol_async.cli.app import app
 from okx_sol_async.cli.commands.emulator import emulator
 from okx_sol_async.emulator import Emulator
 from okx_sol_async.signing.credentials import Credentials
+from tests.support.forked import Piped
 from tests.support.signed_calls import BALANCE_PATH, Staker, okso, signed
 from tests.support.terminals import lines_of_stderr, running
 
@@ -47,10 +47,9 @@ def fetch(variables: dict[str, str]) -> dict[str, object]:
 
 
 @contextmanager
-def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
+def serving(*arguments: str) -> Iterator[tuple[Piped, dict[str, str]]]:
     """Serve in a process, and give the variables that it prints."""
     with running("emulator", *arguments) as process:
-        assert process.stdout is not None
         yield process, dict(exported(process.stdout.readline()) for _ in NAMES)
 
 
