@@ -7,7 +7,7 @@ The language of a block says what is done with it:
   by one that shows ``$?``
 - ``sh`` is run and must succeed; of a set-up command only the last part is run, with the interpreter of this run
 - ``output`` is what the ``python`` or ``sh`` block before it prints
-- a block that names ccxt is skipped where it is not installed; CI installs it
+- a block that names ccxt or pybotters is skipped where that is not installed; CI installs both
 - ``text`` and ``{toctree}`` hold no code, and ``{eval-rst}`` may hold nothing but directives of autodoc
 
 A block in any other language fails, so nothing can hide. ``...`` stands for any text in what is printed.
@@ -24,6 +24,7 @@ import re
 import shlex
 import subprocess
 import sys
+import warnings
 from contextlib import redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
@@ -51,8 +52,9 @@ SET_UP: Final = "python3 -m venv .venv && "
 
 _BLOCKS: Final = FencedCodeBlockLexer(language=".*")
 _PRINTED: Final = "_printed_by_the_block_before"
-#: A package that is too large for the test extra; a block that names it is run where it is installed.
-_CCXT: Final = "ccxt"
+#: Clients by others that the test extra does not install; a block that names one is run where it is installed.
+_OPTIONAL: Final = ("ccxt", "pybotters")
+_MISSING: Final = "needs the extra clients, which CI installs"
 _STATUS: Final = "[status of the command above]"
 #: No block uses Hypothesis, whose import takes as long as all the rest of a run.
 NO_HYPOTHESIS: Final = ("-p", "no:hypothesispytest")
@@ -98,18 +100,22 @@ def parse(document: Document) -> Iterable[Region]:
 
 def run_python(example: Example) -> str | None:
     """Run a block; what it prints is kept for an ``output`` block."""
-    if _CCXT in example.parsed and find_spec(_CCXT) is None:
-        # The namespace tells the output block that follows.
+    named = [name for name in _OPTIONAL if name in example.parsed]
+    if any(find_spec(name) is None for name in named):
+        # The output block that follows reads it.
         example.namespace[_PRINTED] = None
-        pytest.skip(f"needs the extra {_CCXT}, which CI installs")
-    if _CCXT in example.parsed:
-        # It logs the headers that it sends.
-        logging.getLogger(_CCXT).setLevel(logging.INFO)
+        pytest.skip(_MISSING)
+    for name in named:
+        # They log the headers that they send.
+        logging.getLogger(name).setLevel(logging.INFO)
     nodes = ast.walk(ast.parse(example.parsed))
     if any(isinstance(node, _FUNCTION) and node.name.startswith("test_") for node in nodes):
         return run_tests(example.parsed)
     example.namespace["__name__"] = "__main__"
-    with redirect_stdout(io.StringIO()) as printed:
+    with redirect_stdout(io.StringIO()) as printed, warnings.catch_warnings():
+        if named:
+            # Theirs, and not ours to fix.
+            warnings.simplefilter("ignore", DeprecationWarning)
         PythonEvaluator()(example)
     example.namespace[_PRINTED] = printed.getvalue()
     return None
@@ -163,7 +169,7 @@ def compare_output(example: Example) -> str | None:
         return "an output block comes after the python or sh block that prints it"
     if example.namespace[_PRINTED] is None:
         del example.namespace[_PRINTED]
-        pytest.skip(f"needs the extra {_CCXT}, which CI installs")
+        pytest.skip(_MISSING)
     return _difference("the block above", example.parsed, example.namespace.pop(_PRINTED))
 
 
