@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from cyclopts import App, CycloptsError, UnusedCliTokensError
 
 from okx_sol_async.cli.argument_names import summary_of
+from okx_sol_async.cli.connection import ExchangeOptions
 from okx_sol_async.cli.exit_codes import (
     BROKEN_PIPE,
     EXIT_CODES,
@@ -18,6 +20,7 @@ from okx_sol_async.cli.exit_codes import (
     TERMINATED,
     exit_code_of,
 )
+from okx_sol_async.cli.options import Json
 from okx_sol_async.cli.render.messages import fail, log_on_stderr
 from okx_sol_async.cli.signals import signals_wake_loop, sigterm_interrupts
 from okx_sol_async.errors import ConfigurationError, OKXError
@@ -30,9 +33,12 @@ app = App(
     name="okx-sol",
     help=(
         "OKX's SOL staking in a terminal.\n\n"
-        "Try it without an account: okx-sol balance --emulator. With an account, keys come from the environment:"
-        " OKX_API_KEY, OKX_SECRET_KEY, OKX_PASSPHRASE, and OKX_USER_ID if several keys belong to one user."
-        " OKX_REGION, OKX_BASE_URL and OKX_DEMO are read where their options are not given."
+        "Keys come from the environment: OKX_API_KEY, OKX_SECRET_KEY, OKX_PASSPHRASE, and OKX_USER_ID if several keys"
+        " belong to one user. OKX_REGION, OKX_BASE_URL and OKX_DEMO are read where their options are not given.\n\n"
+        "For example:\n\n"
+        "    okx-sol balance --emulator    without an account\n"
+        "    okx-sol doctor                check the key and the connection\n"
+        "    okx-sol history --help        the options of a command\n"
     ),
     # Rendering Markdown would cost a quarter of the start-up time.
     help_format="plaintext",
@@ -114,6 +120,21 @@ for _name, _command in _COMMANDS.items():
     )
 
 
+@app.default
+def _without_command(*, exchange: ExchangeOptions | None = None, json_: Json = False) -> None:
+    """Show the help; options may stand before a command, so that shells complete them here too.
+
+    Args:
+        exchange: which exchange to ask.
+        json_: print JSON, for programs; not every command does.
+
+    """
+    if exchange is not None or json_:
+        message = "a command is missing"
+        raise ConfigurationError(message, hint=_help_hint([]))
+    app.help_print()
+
+
 def run(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code.
 
@@ -146,7 +167,7 @@ def _run(words: list[str]) -> int:
             code = asyncio.run(_run_command(words))
         sys.stdout.flush()
     except CycloptsError as error:
-        return fail(_mistyped(error), _help_hint(words), EXIT_CODES[ConfigurationError])
+        return fail(_mistyped(error, words), _help_hint(words), EXIT_CODES[ConfigurationError])
     except OKXError as error:
         return fail(summary_of(error), error.hint, exit_code_of(error))
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -183,16 +204,18 @@ def _help_console() -> Console:
     return HelpConsole()
 
 
-def _mistyped(error: CycloptsError) -> str:
+def _mistyped(error: CycloptsError, words: list[str]) -> str:
     if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
-        return f"unexpected argument: {' '.join(error.unused_tokens)}"
+        what = "unexpected argument" if words[0] in _COMMANDS else "unknown command"
+        return f"{what}: {' '.join(error.unused_tokens)}"
     return f"{error}".strip()
 
 
 def _help_hint(words: list[str]) -> str:
     if words and words[0] in _COMMANDS:
         return f"Type okx-sol {words[0]} --help for its options."
-    return "Type okx-sol --help for the commands."
+    similar = [name for word in words if not word.startswith("-") for name in get_close_matches(word, _COMMANDS, 1)]
+    return f"Did you mean okx-sol {similar[0]}?" if similar else "Type okx-sol --help for the commands."
 
 
 def _cannot_write(error: OSError) -> int:

@@ -103,7 +103,8 @@ class ExchangeOptions:
 
     region: Region | None = None
     base_url: str | None = None
-    demo: bool | None = None
+    # A shell would complete a value, which an optional boolean might have.
+    demo: Annotated[bool | None, Parameter(n_tokens=0)] = None
     emulator: Annotated[bool, Parameter(negative=(), show_default=False)] = False
     verbose: Annotated[bool, Parameter(negative=(), show_default=False)] = False
 

@@ -74,7 +74,10 @@ def test_a_mistyped_command_is_two_lines(capsys: pytest.CaptureFixture[str], arg
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("-", 'Unknown command "-"'),
+        ("-", "Unknown option: -"),
+        ("gift", "unknown command: gift\nType okx-sol --help"),
+        ("--emulator blance", "unknown command: blance\nDid you mean okx-sol balance?"),
+        ("--emulator", "a command is missing\nType okx-sol --help"),
         ("balance base_url", "unexpected argument: base_url"),
         ("history one two", "unexpected argument: one two"),
         ("history --limit 1.5", "Invalid value for --limit: '1.5' is no whole number"),
@@ -174,6 +177,19 @@ def test_a_missing_key_names_the_emulator(capsys: pytest.CaptureFixture[str]) ->
     assert 2 == run(["balance"])
 
     assert lines_of_stderr(capsys)[1].endswith("To try it without an account, add --emulator.")
+
+
+def test_the_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each of them is a command that exists."""
+    assert 0 == run(["--help"])
+
+    printed = capsys.readouterr().out
+    examples = printed.partition("For example:\n\n")[2].partition("\n\n")[0].splitlines()
+    assert examples
+    for line in examples:
+        name, command, *_ = line.split()
+        assert "okx-sol" == name
+        assert f"│ {command} " in printed
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["balance", "--help"], []])
