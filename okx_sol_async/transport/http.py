@@ -6,10 +6,11 @@ import asyncio
 import enum
 import os
 import re
+import select
 import ssl
 from http.cookies import SimpleCookie
 from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 import aiohttp
 import attrs
@@ -19,6 +20,7 @@ from okx_sol_async.errors import ConfigurationError
 from okx_sol_async.version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import SimpleNamespace
 
     from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
@@ -144,12 +146,36 @@ class _Connector(aiohttp.TCPConnector):
     for the response to the next request.
     """
 
+    def __init__(self, *, limit: int, force_close: bool) -> None:
+        super().__init__(limit=limit, force_close=force_close)
+        # Says whether a connection that was used has input, by what aiohttp keeps of each.
+        self._input: WeakKeyDictionary[asyncio.BaseProtocol, Callable[[int], list[Any]]] = WeakKeyDictionary()
+
     async def connect(self, req: ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout) -> Any:  # noqa: ANN401, ASYNC109 - aiohttp's signature
         while True:
             connection = await super().connect(req, traces, timeout)
-            if connection.protocol is None or not connection.protocol.should_close:
+            protocol = connection.protocol
+            if protocol is None:
+                return connection
+            poll = self._input.get(protocol)
+            if poll is None:
+                # A new one, on which a TLS server may send tickets.
+                self._input[protocol] = _poll_of(connection.transport)
+                return connection
+            # The event loop may not have read what has arrived.
+            if not protocol.should_close and not poll(0):
                 return connection
             connection.close()
+
+
+def _poll_of(transport: asyncio.Transport | None) -> Callable[[int], list[Any]]:
+    """Return what says whether bytes, or the end of the connection, wait to be read."""
+    socket = None if transport is None else transport.get_extra_info("socket")
+    if socket is None or not hasattr(select, "poll"):
+        return lambda _: []
+    poll = select.poll()
+    poll.register(socket, select.POLLIN)
+    return poll.poll
 
 
 class _NoCookies(aiohttp.DummyCookieJar):

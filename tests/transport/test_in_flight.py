@@ -1,0 +1,111 @@
+"""Each send in flight has a timeout of its own, also where a middleware makes two at once."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, web
+
+from okx_sol_async import LocalLimiter, Session, Timeout
+from okx_sol_async.transport.in_flight import AttemptTimeouts
+from tests.support.scripted import CREDENTIALS, GOOD, READ
+from tests.support.serving import serving
+from tests.support.virtual_time import now
+
+TIMEOUT = 2.0
+Reply = Callable[[int], Awaitable[None]]
+
+
+class Send:
+    """Notes when its timeout is over."""
+
+    def __init__(self) -> None:
+        self.expired_at: float | None = None
+
+    def expire(self) -> None:
+        self.expired_at = now()
+
+
+@pytest.mark.virtual_clock
+async def test_each_send_expires_after_its_own_time() -> None:
+    """One that has ended does not, and what begins after another one expires after it."""
+    loop, timeouts = asyncio.get_running_loop(), AttemptTimeouts(TIMEOUT)
+    began = now()
+    sends = [Send() for _ in range(4)]
+    for send in sends:
+        timeouts.begin(send, loop, now())
+        await asyncio.sleep(0.5)
+    timeouts.end(sends[1])
+    await asyncio.sleep(5)
+
+    assert sends[1].expired_at is None
+    for index in (0, 2, 3):
+        assert sends[index].expired_at == pytest.approx(began + 0.5 * index + TIMEOUT, abs=0.01)
+    assert 0 == len(timeouts)
+
+
+async def call(hold: Callable[[int], float], *, first_wins: bool) -> float:
+    """Make a call whose middleware sends twice at once; return how long it took.
+
+    Args:
+        hold: for how many seconds the server holds each response, by the number of its request.
+        first_wins: whether the middleware takes the first response, or waits for both and takes the last.
+
+    """
+    seen: list[str] = []
+
+    async def handle(request: web.BaseRequest) -> web.Response:
+        seen.append(request.path)
+        await asyncio.sleep(hold(len(seen)))
+        return web.Response(body=GOOD, content_type="application/json")
+
+    async def hedge(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        sends = [asyncio.ensure_future(handler(request)) for _ in range(2)]
+        try:
+            if not first_wins:
+                return (await asyncio.gather(*sends))[1]
+            done, _ = await asyncio.wait(sends, return_when=asyncio.FIRST_COMPLETED)
+            return done.pop().result()
+        finally:
+            for send in sends:
+                send.cancel()
+
+    async with (
+        serving(handle) as url,
+        Session(base_url=url, limiter=LocalLimiter(), middlewares=[hedge], timeout=TIMEOUT, attempts=1) as session,
+    ):
+        began = now()
+        try:
+            await session.call(READ, CREDENTIALS)
+        finally:
+            took = now() - began
+        assert 2 == len(seen)
+        return took
+
+
+@pytest.mark.virtual_clock
+@pytest.mark.parametrize("answered", [1, 2])
+async def test_a_send_whose_twin_was_answered_keeps_its_timeout(answered: int) -> None:
+    """A middleware that waits for both of two sends is not left waiting for the other one."""
+    began = now()
+    with pytest.raises(Timeout, match="within 2 s"):
+        await call(lambda number: 0.0 if number == answered else 60.0, first_wins=False)
+
+    assert now() - began == pytest.approx(TIMEOUT, abs=0.5)
+
+
+@pytest.mark.virtual_clock
+async def test_two_sends_at_once_are_both_timed() -> None:
+    """If neither is answered, the call ends with the timeout of the first."""
+    began = now()
+    with pytest.raises(Timeout, match="within 2 s"):
+        await call(lambda _: 60.0, first_wins=True)
+
+    assert now() - began == pytest.approx(TIMEOUT, abs=0.5)
+
+
+@pytest.mark.virtual_clock
+@pytest.mark.parametrize("answered", [1, 2])
+async def test_the_first_response_of_two_sends_is_the_result(answered: int) -> None:
+    """The send that lost is ended, and its timeout with it."""
+    assert await call(lambda number: 0.0 if number == answered else 60.0, first_wins=True) < TIMEOUT / 2
