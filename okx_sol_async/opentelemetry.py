@@ -22,9 +22,9 @@ try:
     from opentelemetry import context, metrics, trace
     from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY
     from opentelemetry.trace import SpanKind, StatusCode
-except ImportError as error:
+except ImportError as _error:
     _message = "OpenTelemetryObserver needs opentelemetry-api: install okx-sol-async with the extra opentelemetry"
-    raise ImportError(_message, name=error.name) from error
+    raise ImportError(_message, name=_error.name) from _error
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,9 +14,9 @@ from okx_sol_async.transport.measurements import (
 
 try:
     from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
-except ImportError as error:
+except ImportError as _error:
     _message = "PrometheusObserver needs prometheus_client: install okx-sol-async with the extra prometheus"
-    raise ImportError(_message, name=error.name) from error
+    raise ImportError(_message, name=_error.name) from _error
 
 __all__ = ["PrometheusObserver"]
 

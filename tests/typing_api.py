@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Awaitable
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from prometheus_client import CollectorRegistry
+
 from okx_sol_async import (
     APY_HISTORY,
     BALANCE,
@@ -14,27 +16,39 @@ from okx_sol_async import (
     Balance,
     Bucket,
     BucketKey,
+    CallReport,
     Credentials,
     Endpoint,
     Lease,
     Limiter,
     LocalLimiter,
+    Observer,
     OKXError,
     Order,
     OrderStatus,
     OrderType,
     OutcomeUnknown,
     ProductInfo,
+    QueueTimeout,
     RateLimit,
+    RateLimited,
     Region,
+    ResendReason,
+    Response,
     Scope,
+    SendEvent,
     Session,
     Signer,
     SolStaking,
     TokenBucket,
+    Unavailable,
     apy_history,
     balances,
+    to_builtins,
+    to_json,
 )
+from okx_sol_async.opentelemetry import OpenTelemetryObserver
+from okx_sol_async.prometheus import PrometheusObserver
 
 
 async def user_script() -> Balance:
@@ -121,7 +135,7 @@ async def amounts_are_exact(staking: SolStaking) -> None:
 
 async def a_lost_response_is_looked_up(error: OutcomeUnknown) -> Order | None:
     sent: tuple[OrderType | None, Decimal | None, datetime | None] = error.type, error.amt, error.sent_at
-    assert sent
+    assert sent[2]
     return await error.resolve(wait=5)
 
 
@@ -135,3 +149,40 @@ async def each_user_has_a_balance_or_an_error(session: Session, users: list[Cred
     async for balance in SolStaking(users[0], session).watch(every=60, changes_only=False):
         amt: Decimal = balance.amt
         assert amt
+
+
+class Printer(Observer):
+    def sent(self, event: SendEvent) -> None:
+        number: int = event.number
+        assert number or event.reason is ResendReason.REFUSED
+
+    def ended(self, report: CallReport) -> None:
+        seconds: float = report.duration
+        assert seconds or report.shared_limit_up
+
+
+async def services_have_options_and_metadata(credentials: Credentials) -> None:
+    observers = [Printer(), OpenTelemetryObserver(label_users=True), PrometheusObserver(CollectorRegistry())]
+    async with Session.from_env(observe=observers, limiter=LocalLimiter(), timeout=3.0) as session:
+        view: Session = session.with_options(timeout=1.0, max_wait=None, attempts=1, background=True)
+        response: Response[Balance] = await view.request(BALANCE, credentials)
+        amt: Decimal = response.result.amt
+        wrong: Response[ProductInfo] = await view.request(BALANCE, credentials)  # type: ignore[arg-type]
+        staking: SolStaking = SolStaking(credentials, session).with_options(background=True)
+        shared: Balance = await staking.balance(max_age=1.0)
+        text: str = to_json(shared)
+        builtins: object = to_builtins(response)
+        assert (amt, wrong, text, builtins)[0]
+    Session(observe=lambda report: None)
+    Session(observe=5)  # type: ignore[arg-type]
+    SolStaking.from_env(limit=5)  # type: ignore[call-arg]
+
+
+async def a_watch_reports_outages(staking: SolStaking) -> None:
+    outages: list[OKXError | None] = []
+    async for balance in staking.watch(on_outage=outages.append):
+        assert balance.amt
+
+
+def errors_say_when_to_come_back(error: QueueTimeout | RateLimited | Unavailable | OKXError) -> float | None:
+    return error.retry_after

@@ -29,7 +29,7 @@ from okx_sol_async.version import __version__
 if TYPE_CHECKING:
     from rich.console import Console
 
-app = App(
+app: App = App(
     name="okx-sol",
     help=(
         "OKX's SOL staking in a terminal.\n\n"

@@ -109,7 +109,9 @@ class TokenBucket(Handle):
         self, limit: RateLimit, *, lead: float | Literal["adaptive"] = 0.0, push_back: PushBack = DEFAULT
     ) -> None:
         check_lead(lead)
-        self.state = BucketState(make_rules(limit, lead=lead, push_back=push_back, max_latency=MaxLatency()))
+        self.state: BucketState = BucketState(
+            make_rules(limit, lead=lead, push_back=push_back, max_latency=MaxLatency())
+        )
 
     def __repr__(self) -> str:
         limit, window = self.limit, self.state.window

@@ -21,9 +21,9 @@ class _Process:
     def __init__(self) -> None:
         # Two loops that want one bucket may run in two threads, and a third thread may be evicting it. Where the lock
         # of a limiter is needed too, that one is taken first.
-        self.moving = threading.RLock()
+        self.moving: threading.RLock = threading.RLock()
         #: How many forks lie between the first process and this one.
-        self.forks = 0
+        self.forks: int = 0
         # By the identity of their loops, as long as a bucket uses them.
         self.bindings: WeakValueDictionary[int, Binding] = WeakValueDictionary()
 
@@ -40,7 +40,7 @@ class Binding:
     __slots__ = ("__weakref__", "_forks", "loop", "resolution")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
+        self.loop: asyncio.AbstractEventLoop = loop
         self._forks = PROCESS.forks
         #: How late the clock of the loop may be, in seconds.
         self.resolution: float = getattr(loop, "_clock_resolution", COARSE_CLOCK)
@@ -53,7 +53,7 @@ class Binding:
         return self._forks == PROCESS.forks or running_loop() is self.loop
 
 
-PROCESS: Final = _Process()
+PROCESS: Final[_Process] = _Process()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=PROCESS.begin_in_child)
 

@@ -79,14 +79,15 @@ class Pace:
         self._policy = policy
         self._period = period
         #: Seconds between two calls.
+        self.interval: float
         self.interval, self._slowest, self._even = policy.intervals(requests, period)
         self._limiter = AsyncLimiter(1, self.interval)
         #: The last refusal, or the last time at which the pace became faster.
-        self.clean_since = now
+        self.clean_since: float = now
         #: Nothing leaves before.
-        self.paused_until = now + policy.pause * period
+        self.paused_until: float = now + policy.pause * period
         #: The pace allows nothing before.
-        self.next_at = now
+        self.next_at: float = now
 
     def refused(self, now: float) -> None:
         """Pause anew, and become slower; refusals within one period are one."""

@@ -137,16 +137,16 @@ class BucketState:
     )
 
     def __init__(self, rules: Rules, source: SlotSource | None = None) -> None:
-        self.rules = rules
-        self.window = Window(rules.limit.requests)
+        self.rules: Rules = rules
+        self.window: Window = Window(rules.limit.requests)
         #: The event loop it is used on, `None` before the first call.
         self.binding: Binding | None = None
         #: Its waiters, `None` while there are none.
         self.queue: Waiters | None = None
         #: What the last refusals still ask for, if anything.
         self.pace: Pace | None = None
-        self.min_latency = MinLatency() if rules.adaptive else None
-        self.source = source
+        self.min_latency: MinLatency | None = MinLatency() if rules.adaptive else None
+        self.source: SlotSource | None = source
         #: The limiter that has evicted it because it was idle, and its key there.
         self.evicted_by: tuple[Evictor, Hashable] | None = None
         #: Further handles on this state, of buckets that were merged into it.

@@ -25,10 +25,10 @@ class Waiter:
     __slots__ = ("deadline", "failure", "number", "rank", "slot", "turn")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, number: int, rank: int, deadline: float | None) -> None:
-        self.number = number
-        self.rank = rank
+        self.number: int = number
+        self.rank: int = rank
         #: When it gives up, by the clock of its loop; `None` for never.
-        self.deadline = deadline
+        self.deadline: float | None = deadline
         #: Done when it may leave (`True`) or has to give up (`False`).
         self.turn: asyncio.Future[bool] = loop.create_future()
         #: The shared slot that it was given, if slots are shared.
@@ -50,9 +50,9 @@ class Waiters:
 
     def __init__(self) -> None:
         #: How many may leave and have not run since.
-        self.granted = 0
+        self.granted: int = 0
         #: Whether the last one that may leave has to wait for a pace first.
-        self.one_by_one = False
+        self.one_by_one: bool = False
         # uvloop returns a plain handle, which does not say when it is due, if that is at once.
         self._timer: asyncio.Handle | None = None
         #: When the timer is due, `None` if it is not set.

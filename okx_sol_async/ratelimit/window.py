@@ -19,9 +19,9 @@ class Window:
     __slots__ = ("in_flight", "releases", "requests")
 
     def __init__(self, requests: int) -> None:
-        self.requests = requests
+        self.requests: int = requests
         #: Calls that left and have not ended.
-        self.in_flight = 0
+        self.in_flight: int = 0
         #: When each slot that is neither free nor in flight becomes free, in order. A tuple of numbers is not tracked
         #: by the garbage collector.
         self.releases: tuple[float, ...] = ()

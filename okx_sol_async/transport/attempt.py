@@ -81,20 +81,20 @@ class Attempt:
         # When it took its lease: by OKX's clock in seconds since 1970, and by the loop's.
         self._leased_at = 0.0
         self._since = 0.0
-        self.request = request
+        self.request: ClientRequest = request
         #: The send before this one, if aiohttp or a middleware has made both.
-        self.previous = previous
+        self.previous: Attempt | None = previous
         self.lease: Lease | None = None
         #: Whether the first byte may have left.
-        self.may_have_left = False
+        self.may_have_left: bool = False
         #: What aiohttp raised instead of a response.
         self.error: aiohttp.ClientError | None = None
         self.response: ClientResponse | None = None
         #: When it was sent, and when its response came, by the steady clock.
-        self.steady_sent = 0.0
-        self.steady_came = 0.0
+        self.steady_sent: float = 0.0
+        self.steady_came: float = 0.0
         #: Seconds on the network.
-        self.took = 0.0
+        self.took: float = 0.0
 
     async def send(self, call: Sender, handler: ClientHandlerType) -> ClientResponse:
         """Send the request through ``handler``, the rest of aiohttp's chain, and return the head of its response.

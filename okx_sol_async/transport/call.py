@@ -82,15 +82,15 @@ class Call(Generic[R]):
         *,
         before_send: Callable[[float], Awaitable[None]] | None = None,
     ) -> None:
-        self.state = state
-        self.options = options
-        self.http = http
-        self.endpoint = endpoint
-        self.credentials = credentials
-        self.parameters = parameters
+        self.state: SessionState = state
+        self.options: CallOptions = options
+        self.http: aiohttp.ClientSession = http
+        self.endpoint: Endpoint[R] = endpoint
+        self.credentials: Credentials | None = credentials
+        self.parameters: Mapping[str, str] | None = parameters
         #: Called with the time of the signature before the first byte of a write may leave.
-        self.before_send = before_send
-        self.reports_departure = not endpoint.safe_to_resend and reports_departures(http)
+        self.before_send: Callable[[float], Awaitable[None]] | None = before_send
+        self.reports_departure: bool = not endpoint.safe_to_resend and reports_departures(http)
         #: Where the next lease comes from: after the first one, at the place in the queue that the call had.
         self.bucket: Bucket = state.limiter.bucket(state.bucket_key(endpoint, credentials), endpoint.limit)
         self.signer: Signer | None = None
@@ -102,10 +102,10 @@ class Call(Generic[R]):
         self.response: ClientResponse | None = None
         self._recovery: Recovery | None = None
         self._stopped = False
-        self.loop = asyncio.get_running_loop()
-        self.record = CallRecord(self.loop.time())
+        self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
+        self.record: CallRecord = CallRecord(self.loop.time())
         self.events: CallEvents | None = CallEvents(state.observers, info_of(self)) if state.observers.live else None
-        self.interruption = Interruption(asyncio.current_task(self.loop))
+        self.interruption: Interruption = Interruption(asyncio.current_task(self.loop))
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
         # Mocks such as aioresponses keep a deep copy of each request, and would copy connections and loop with it.

@@ -92,7 +92,7 @@ class ServerClock:
     def __init__(self, wall: Callable[[], float] = time.time, steady: Callable[[], float] | None = None) -> None:
         self._wall = wall
         #: A clock that is never set, in seconds.
-        self.steady = _steady() if steady is None else steady
+        self.steady: Callable[[], float] = _steady() if steady is None else steady
         # OKX's time less the steady clock, as it is signed with.
         self._ahead = wall() - self.steady()
         self._bounds: _Bounds | None = None

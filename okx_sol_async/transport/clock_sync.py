@@ -56,7 +56,7 @@ class ClockSynchronizer:
     __slots__ = ("_asking", "_last_failure_at", "server_clock")
 
     def __init__(self, server_clock: ServerClock | None = None) -> None:
-        self.server_clock = ServerClock() if server_clock is None else server_clock
+        self.server_clock: ServerClock = ServerClock() if server_clock is None else server_clock
         # Held while OKX is asked, so that others wait for the response instead of asking too.
         self._asking = asyncio.Lock()
         # When OKX was last asked without success, by the steady clock.

@@ -137,15 +137,21 @@ class Observer(Protocol):
 
     def queued(self, call: CallInfo) -> None:
         """A call begins to wait for its turn, also before each resend."""
+        # An empty body would be an abstract method to type checkers.
+        del call
 
     def sent(self, event: SendEvent) -> None:
         """A call has its turn, and is about to be sent."""
+        del event
 
     def responded(self, event: ResponseEvent) -> None:
         """A send has ended, with a response or with an error in its place."""
+        del event
 
     def refused(self, call: CallInfo) -> None:
         """OKX counted too many calls (50011), so the call takes another turn, at the front of the queue."""
+        del call
 
     def ended(self, report: CallReport) -> None:
         """A call has ended."""
+        del report

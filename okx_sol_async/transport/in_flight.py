@@ -42,11 +42,11 @@ class Shutdown:
     def reset(self) -> None:
         """Begin anew on another event loop: whatever waited here waited on a loop that is gone."""
         #: No new calls are made.
-        self.begun = asyncio.Event()
+        self.begun: asyncio.Event = asyncio.Event()
         #: The calls that were in flight have ended, or are being ended.
-        self.drained = asyncio.Event()
+        self.drained: asyncio.Event = asyncio.Event()
         #: Everything is closed.
-        self.done = asyncio.Event()
+        self.done: asyncio.Event = asyncio.Event()
 
     @property
     def is_draining(self) -> bool:
@@ -117,7 +117,7 @@ class AttemptTimeouts:
 
     def __init__(self, timeout: float) -> None:
         #: Seconds of each send.
-        self.timeout = timeout
+        self.timeout: float = timeout
         # Emptied from the front, a dict would search its freed entries again and again.
         self._due: OrderedDict[Expiring, float] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None

@@ -18,7 +18,7 @@ class CallEvents:
     def __init__(self, observers: Observers, info: CallInfo) -> None:
         self._observers = observers
         #: Which call it is.
-        self.info = info
+        self.info: CallInfo = info
         # The current send, whether it was sent, and why; and the seconds in the queue before it.
         self._number = 0
         self._is_sent = False

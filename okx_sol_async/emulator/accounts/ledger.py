@@ -63,7 +63,7 @@ class AccountLedger:
     """
 
     def __init__(self, sol: Decimal, balance: Balance | None, at: float) -> None:
-        self.sol = sol
+        self.sol: Decimal = sol
         self._balance = balance
         self._orders: list[EmulatedOrder] = []
         self._due: list[Payout] = []

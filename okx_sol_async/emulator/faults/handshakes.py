@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import ssl
+from typing import ClassVar
 
 import attrs
 
 from okx_sol_async.emulator.arguments import wrong
-from okx_sol_async.emulator.faults.base import Fault
+from okx_sol_async.emulator.faults.base import Fault, FaultTarget
 
 
 class HandshakeFault(Fault):
     """Applies to the handshake of a new connection to an exchange over TLS."""
 
-    target = "handshake"
+    target: ClassVar[FaultTarget] = "handshake"
 
 
 @attrs.frozen

@@ -48,7 +48,7 @@ class BatchingClient:
         self._batchers: dict[str, _Batcher] = {}
         self._at_the_end: AsyncGenerator[None, None] | None = None
         #: The subscription to notifications.
-        self.subscription = Subscription(self._client, timeout)
+        self.subscription: Subscription = Subscription(self._client, timeout)
 
     async def run(self, bucket: str, command: tuple[float | str, ...]) -> object:
         """Run the script on a bucket.

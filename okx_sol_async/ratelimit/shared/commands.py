@@ -46,7 +46,7 @@ class CommandRunner:
         self._commands = commands
         self._outages = outages
         #: How many commands were sent.
-        self.count = 0
+        self.count: int = 0
         self._tasks: set[asyncio.Future[object]] = set()
 
     async def run(self, bucket: str, *command: float | str) -> object:

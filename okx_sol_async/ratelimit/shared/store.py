@@ -92,15 +92,15 @@ class SlotStore:
         self._push_back = push_back
         self._local_share = local_share
         #: Whether calls go on without the store while it is unavailable.
-        self.goes_on_alone = on_failure == "local"
-        self.outages = Outages(
+        self.goes_on_alone: bool = on_failure == "local"
+        self.outages: Outages = Outages(
             "Until it is back, this process spends its part of each limit by itself"
             if self.goes_on_alone
             else "Until it is back, calls fail"
         )
-        self.commands = CommandRunner(commands, self.outages)
+        self.commands: CommandRunner = CommandRunner(commands, self.outages)
         #: The reservations of this process that may move.
-        self.notifications = Notifications()
+        self.notifications: Notifications = Notifications()
         self.begin_in_child()
         self._count = itertools.cycle(range(PER_PROCESS))
         # How long calls take, from their slot on, and reservations.
@@ -111,7 +111,7 @@ class SlotStore:
     def begin_in_child(self) -> None:
         """Take part as another process."""
         #: This process, in its tickets.
-        self.process = random.SystemRandom().getrandbits(31) + 1
+        self.process: int = random.SystemRandom().getrandbits(31) + 1
 
     def alone(self, limit: RateLimit, processes: int) -> int:
         """Return how many requests this process may spend by itself, at least one.

@@ -39,7 +39,7 @@ class Subscription:
         self._timeout = timeout
         self._task: asyncio.Task[None] | None = None
         #: Whether notifications arrive.
-        self.is_active = False
+        self.is_active: bool = False
 
     def begin(self, channel: str, notifications: Notifications) -> None:
         """Subscribe to a channel, unless that is done already."""
