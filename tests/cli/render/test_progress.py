@@ -6,10 +6,10 @@ from tests.support.terminals import running, set_of, terminal
 
 
 def test_after_a_second_the_command_says_that_it_waits(as_user: Emulator) -> None:
-    """The line is gone in the end, and the cursor is there again."""
+    """It says for how long; the line is gone in the end, and the cursor is there again."""
     as_user.fail_next(NoResponse())
     with terminal("balance", **set_of(as_user)) as shown:
-        shown.wait_for(f"waiting for {as_user.url}")
+        shown.wait_for(f"waiting for {as_user.url}, 1 s")
         shown.interrupt()
 
         assert 130 == shown.end()
