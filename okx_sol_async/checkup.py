@@ -25,6 +25,8 @@ R = TypeVar("R")
 _NOTICEABLE: Final = 1.0
 #: OKX refuses timestamps that are further from its clock, in seconds.
 _TOLERANCE: Final = 30.0
+#: A response that takes longer is worth a warning, in seconds.
+_SLOW: Final = 2.0
 #: How many times OKX is asked for its time.
 _SAMPLES: Final = 2
 _UNKNOWN_KEY: Final = "50119"
@@ -163,6 +165,9 @@ async def _check_connection(session: CheckedSession) -> list[Finding]:
     seconds = (time.monotonic() - begun) / _SAMPLES
     over = "over TLS" if session.origin.startswith("https:") else "without TLS"
     connection = Finding("connection", Level.OK, f"{session.origin} responds in {seconds * 1000:.0f} ms, {over}")
+    if seconds >= _SLOW:
+        advice = "That is slow: check the network, or ask from a machine that is nearer to OKX."
+        connection = attrs.evolve(connection, level=Level.WARNING, advice=advice)
     return [connection, _check_clock(offset)]
 
 

@@ -9,6 +9,7 @@ from decimal import Decimal
 import pytest
 
 from okx_sol_async import Checkup, Credentials, Level, LocalLimiter, Region, Session, SessionClosed
+from okx_sol_async import checkup as checkups
 from okx_sol_async.checkup import check
 from okx_sol_async.emulator import Emulator, Maintenance
 from okx_sol_async.emulator.faults import Refusal
@@ -48,6 +49,16 @@ async def test_all_is_well(exchange: Emulator) -> None:
     assert exchange.user.uid in checkup["account"].message
     assert len(exchange.calls) <= 6
     assert all(call.endpoint.startswith("GET ") for call in exchange.calls)
+
+
+async def test_a_slow_exchange(exchange: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a warning with what to do, and the rest is checked all the same."""
+    monkeypatch.setattr(checkups, "_SLOW", 0.0)
+
+    checkup = await checkup_of(exchange, exchange.credentials)
+
+    assert {"connection", "ip"} == {finding.name for finding in checkup.findings if finding.level is Level.WARNING}
+    assert "slow" in (checkup["connection"].advice or "")
 
 
 async def test_a_host_that_is_down() -> None:

@@ -97,7 +97,10 @@ _COMMANDS: Final = {
     ),
     "doctor": _Command(
         "doctor",
-        "Check the connection, the clock, the key and what it may do, and show what to do. It only reads.",
+        "Check the connection, the clock, the key and what it may do, and show what to do. It only reads.\n\n"
+        "The exit code is 0 if all is well, 1 if the worst finding is a warning, and else that of the first error:"
+        " 2 for settings, 3 for the key, 4 for what it may not do, 5 for the clock, 6 for the rate limit, 7 for an"
+        " exchange that is down, 8 for another refusal, 9 to 11 for the network.",
         ("okx-sol doctor", "okx-sol doctor --region eea", "okx-sol doctor --json"),
     ),
     "completion": _Command(

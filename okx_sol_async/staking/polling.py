@@ -91,7 +91,7 @@ class _Outage:
         """Count a failure, and return the pause that follows it, in seconds."""
         self.failures += 1
         if self.failures == 1:
-            logger.warning("watch: it goes on in spite of this: %s", error.summary)
+            logger.warning("watch: retrying after a temporary failure: %s", error.summary)
             if self._report is not None:
                 self._report(error)
         return min(math.ldexp(FIRST_PAUSE, min(self.failures - 1, 10)), LONGEST_PAUSE)

@@ -78,7 +78,7 @@ def _print(checkup: Checkup) -> None:
     table = Table(box=None, show_header=False, pad_edge=False)
     for finding in checkup.findings:
         mark, ascii_mark, style = _MARKS[finding.level]
-        message = Text(finding.message, "dim" if finding.level is Level.SKIPPED else "")
+        message = Text().append(finding.message, "dim" if finding.level is Level.SKIPPED else "")
         if finding.advice is not None:
             message.append(f"\n{finding.advice}", "italic")
         table.add_row(Text(mark if unicode else ascii_mark, style), Text(finding.name, "bold"), message)

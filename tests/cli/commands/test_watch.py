@@ -80,7 +80,7 @@ async def test_an_outage_does_not_end_it(as_user: Emulator, capsys: pytest.Captu
             printed += capsys.readouterr().out
         complaint = ""
         with as_user.outage():
-            while "in spite of this" not in complaint:
+            while "temporary failure" not in complaint:
                 await asyncio.sleep(0.01)
                 complaint += capsys.readouterr().err
             as_user.user.balance = BALANCE
@@ -94,5 +94,5 @@ async def test_an_outage_does_not_end_it(as_user: Emulator, capsys: pytest.Captu
 
     assert ["0.01100012", "1234567.123456789"] == [json.loads(line)["amt"] for line in printed.splitlines()]
     first, last = complaint.splitlines()
-    assert first.startswith("okx-sol: watch: it goes on in spite of this: no whole response")
+    assert first.startswith("okx-sol: watch: retrying after a temporary failure: no whole response")
     assert last.startswith("okx-sol: watch: OKX responds again")
