@@ -106,7 +106,8 @@ class Product:
     fast_redemption_tiers: tuple[Decimal, ...] = attrs.field(
         default=(), converter=_tiers, validator=checked(_check_tiers)
     )
-    #: How much all users together may redeem fast in a day, in OKSOL; `None` for no such limit.
+    #: How much all users together may redeem fast in a day, in OKSOL; `None` for no such limit. This, payouts and a
+    #: queue are in `OKX's help <https://www.okx.com/help/how-does-fast-redemption-work-trld>`__, not in its API pages.
     fast_redemption_pool: Decimal | None = attrs.field(default=None, validator=checked(unless_none(check_amount)))
     #: The hour, in UTC, at which a new day of fast redemption begins.
     fast_redemption_reset_hour: int = attrs.field(default=16, validator=checked(_check_hour))
@@ -131,7 +132,8 @@ class Product:
 
 
 #: Fast redemption by VIP level as users report it since 2026-04-27: 50, 500, 800 and 1,000 OKSOL a day, from 01:00 UTC.
-#: This is second-hand: OKX's API documentation does not state it.
+#: This is second-hand, from `a report <https://cryptosigy.com/news/okx-beth-oksol-fast-redemption-tier-limits>`__ of
+#: OKX's help: OKX's API documentation does not state it.
 REPORTED_TIERS: Final = Product(
     fast_redemption=True,
     fast_redemption_tiers=(Decimal(50), Decimal(500), Decimal(800), Decimal(1000)),
