@@ -83,8 +83,16 @@ def test_a_delayed_response_at_the_end(pytester: pytest.Pytester) -> None:
     assert "Task was destroyed" not in result.stderr.str() + result.stdout.str()
 
 
-def test_the_start_of_pytest_does_not_import_the_exchange(pytester: pytest.Pytester) -> None:
-    """A suite that does not use the fixtures does not wait for an HTTP server."""
-    pytester.makepyfile("import sys\ndef test_it():\n    assert 'okx_sol_async.emulator' not in sys.modules")
+def test_the_start_of_pytest_does_not_import_the_package(pytester: pytest.Pytester) -> None:
+    """A suite that does not use the fixtures waits neither for the package nor for an HTTP server."""
+    pytester.makepyfile(
+        """
+        import sys
 
-    pytester.runpytest_subprocess().assert_outcomes(passed=1)
+        def test_it(request):
+            assert request.config.pluginmanager.has_plugin("okx_sol_async.pytest_plugin")
+            assert not {"okx_sol_async", "aiohttp"} & set(sys.modules)
+        """
+    )
+
+    pytester.runpytest_subprocess("-p", "no:asyncio").assert_outcomes(passed=1)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
+from tempfile import NamedTemporaryFile
 from typing import cast
 
 import attrs
@@ -30,12 +32,30 @@ def fault_of(value: object) -> Fault:
     if unknown:
         message = f"{min(unknown)} is no field of {value['fault']}"
         raise ConfigurationError(message, argument=min(unknown))
-    try:
-        made: Fault = kind(**given)
-    except TypeError:
-        message = f"fault {value['fault']} has a required field that is missing"
-        raise ConfigurationError(message, argument="fault") from None
+    required = (field.name for field in attrs.fields(kind) if field.default is attrs.NOTHING)
+    missing = next((name for name in required if name not in given), None)
+    if missing is not None:
+        message = f"{missing} is missing, which {value['fault']} needs"
+        raise ConfigurationError(message, argument=missing)
+    if isinstance(given.get("context"), str):
+        given["context"] = _context_of(given["context"])
+    made: Fault = kind(**given)
     return made
+
+
+def _context_of(pem: str) -> ssl.SSLContext:
+    """Return the context of `WrongCertificate`, which JSON gives as a certificate and its key in PEM."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with NamedTemporaryFile("w", suffix=".pem") as file:
+        file.write(pem)
+        file.flush()
+        try:
+            context.load_cert_chain(file.name)
+        except ssl.SSLError:
+            # The text has a private key, so it is not repeated.
+            message = "context must be a certificate and its key, in PEM"
+            raise ConfigurationError(message, argument="context") from None
+    return context
 
 
 def value_of(fault: Fault) -> dict[str, object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import ssl
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,6 +13,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import trustme
 
 from okx_sol_async.emulator import Emulator, faults
 from okx_sol_async.emulator.control.operations import OPERATIONS
@@ -21,6 +23,11 @@ from tests.support.signed_calls import BALANCE_PATH, NOON, Caller, Staker, signe
 pytestmark = pytest.mark.virtual_clock
 
 BALANCE = f"GET {BALANCE_PATH}"
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
 
 
 class Control:
@@ -93,9 +100,10 @@ class TestTwoFaces:
         assert () == frozen_exchange.faults
         assert "0" == await staker.code("balance")
 
-    @pytest.mark.parametrize("name", [name for name in faults.__all__ if name not in ("Fault", "WrongCertificate")])
-    async def test_every_fault_by_its_name(self, frozen_exchange: Emulator, control: Control, name: str) -> None:
-        """Each fault of the Python class can be added, except one that needs a certificate."""
+    @pytest.mark.parametrize("name", [name for name in faults.__all__ if name != "Fault"])
+    async def test_every_fault_by_its_name(self, authority: trustme.CA, name: str) -> None:
+        """Each fault of the Python class can be added, those of handshakes too where the exchange serves over TLS."""
+        pem = authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.bytes().decode()
         required: dict[str, dict[str, object]] = {
             "Refusal": {"code": 50011},
             "Body": {"body": "{"},
@@ -104,14 +112,21 @@ class TestTwoFaces:
             "DateHeader": {"value": 60},
             "WrongClock": {"seconds": -45},
             "ExtraHeader": {"name": "X-A", "value": "b"},
+            "WrongCertificate": {"context": pem},
         }
-        status, value = await control("POST", "/faults", {"fault": name} | required.get(name, {}))
+        context, trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+        authority.issue_cert("127.0.0.1").configure_cert(context)
+        authority.configure_trust(trusting)
+        connector = aiohttp.TCPConnector(ssl=trusting)
+        async with Emulator(tls=context) as exchange, aiohttp.ClientSession(connector=connector) as http:
+            added = await Control(http, exchange).done("POST", "/faults", {"fault": name} | required.get(name, {}))
 
-        if name == "BrokenHandshake":
-            assert (400, "faults") == (status, value["field"])
-        else:
-            assert 200 == status
-            assert name == type(frozen_exchange.faults[0].faults[0]).__name__
+        assert name == added["faults"][0]["fault"] == type(exchange.faults[0].faults[0]).__name__
+
+    async def test_faults_of_handshakes(self, control: Control) -> None:
+        """Over plain HTTP there is no handshake to fail."""
+        status, value = await control("POST", "/faults", {"fault": "BrokenHandshake"})
+        assert (400, "faults") == (status, value["field"])
 
     async def test_users_and_keys(self, frozen_exchange: Emulator, control: Control, call: Caller) -> None:
         """Users and keys are added and changed, and work at once."""
@@ -227,7 +242,8 @@ class TestGuard:
     ("method", "path", "body", "field"),
     [
         ("POST", "/faults", {"fault": "Nonsense"}, "fault"),
-        ("POST", "/faults", {"fault": "Refusal"}, "fault"),
+        ("POST", "/faults", {"fault": "Refusal"}, "code"),
+        ("POST", "/faults", {"fault": "WrongCertificate", "context": "x"}, "context"),
         ("POST", "/faults", {"fault": "Page", "status": 99}, "status"),
         ("POST", "/faults", {"fault": "Page", "times": 0}, "times"),
         ("POST", "/faults", {"fault": "Page", "color": 1}, "color"),

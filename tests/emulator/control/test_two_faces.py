@@ -122,7 +122,7 @@ def restored(exchange: Emulator) -> object:
 
 
 def done(act: Callable[[Emulator], object]) -> Callable[[Emulator], object]:
-    """Return an operation that the API answers with nothing to compare."""
+    """Return an operation whose response from the API has nothing to compare."""
     return lambda exchange: [act(exchange), {}][1]
 
 
