@@ -146,4 +146,5 @@ def _run(request: bytes, streams: list[int]) -> NoReturn:
 
 
 if __name__ == "__main__":
-    _serve(socket.socket(fileno=int(sys.argv[1])))
+    with socket.socket(fileno=int(sys.argv[1])) as _requests:
+        _serve(_requests)

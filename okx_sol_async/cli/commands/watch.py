@@ -88,7 +88,9 @@ async def _watch_in_terminal(chosen: ExchangeOptions, every: float, console: Con
         table.title = f"{connected.account} at {connected.name}"
         with (
             log_level(_NO_LOG),
-            Live(console=console, auto_refresh=False, get_renderable=lambda: table.shown(console.height)) as live,
+            Live(
+                console=console, auto_refresh=False, get_renderable=lambda: table.shown(console.height, console.width)
+            ) as live,
         ):
             async for balance in _balances(connected, every, live):
                 table.update(balance, connected.now())

@@ -23,6 +23,7 @@ from okx_sol_async.models import Balance
 _ACCRUALS: Final = 10
 #: How many values a sparkline has at most.
 _SPARKS: Final = 40
+_SPARKS_BEGIN: Final = len("Interest per day  ")
 #: The most lines of the table without its accruals.
 _OTHER_LINES: Final = 16
 _EXACT: Final = Context(prec=100)
@@ -63,13 +64,13 @@ class WatchTable:
         self.failing_since = self.failing_since or at
         self.error = error
 
-    def shown(self, lines: int) -> RenderableType:
-        """Return the table, about ``lines`` high."""
+    def shown(self, lines: int, columns: int) -> RenderableType:
+        """Return the table, about ``lines`` high and at most ``columns`` wide."""
         parts: list[RenderableType] = [Text(self.title), Text("")]
         if self.balance is not None:
             parts.append(fields_table(self._fields(self.balance, lines - _OTHER_LINES)))
             parts.append(Text(""))
-            parts.extend(self._sparklines())
+            parts.extend(self._sparklines(columns - _SPARKS_BEGIN))
         if self.error is not None and self.failing_since is not None:
             parts.append(Text(f"no response since {second(self.failing_since)}: {summary_of(self.error)}", style="red"))
         updated = "not yet" if self.updated is None else second(self.updated)
@@ -84,11 +85,11 @@ class WatchTable:
             for at, interest in list(self.accruals)[: min(max(accruals, 1), _ACCRUALS)]:
                 yield ("earlier" if at is None else minute(at)), f"+{number(interest)}", balance.ccy
 
-    def _sparklines(self) -> Iterator[Text]:
+    def _sparklines(self, room: int) -> Iterator[Text]:
         interest = [interest for at, interest in reversed(self.accruals) if at is not None]
-        for name, values in (("staked  ", list(self.amounts)), ("interest", interest)):
+        for name, values in (("Staked", list(self.amounts)), ("Interest per day", interest)):
             if len(values) > 1:
-                line = sparkline(values, unicode=self.unicode)
-                yield Text(f"{name}  {line}", no_wrap=True, overflow="crop")
+                line = sparkline(values[-max(room, 1) :], unicode=self.unicode)
+                yield Text(f"{name:<{_SPARKS_BEGIN}}{line}", no_wrap=True, overflow="crop")
         if len(self.amounts) > 1 or len(interest) > 1:
             yield Text("")

@@ -22,7 +22,7 @@ BALANCE = Balance("OKSOL", Decimal("1234567.123456789"), Decimal("0.00000012"), 
 def picture(table: WatchTable, columns: int, lines: int = 30) -> str:
     console = Console(width=columns, file=io.StringIO(), highlight=False)
     with console.capture() as captured:
-        console.print(table.shown(lines))
+        console.print(table.shown(lines, columns))
     return captured.get()
 
 
@@ -55,3 +55,14 @@ def test_accruals_are_exact_and_fit(came: list[Decimal], lines: int) -> None:
     kept = [accrual for _, accrual in table.accruals]
     assert [*reversed(came), BALANCE.latest_interest_accrual][:40] == kept
     assert picture(table, 80, lines).count("\n") <= max(lines, 18)
+
+
+@pytest.mark.parametrize(("columns", "bars"), [(40, 22), (80, 30)])
+def test_a_narrow_terminal_shows_the_latest_bars(columns: int, bars: int) -> None:
+    """The highest bar is the last one, and it is there."""
+    table = WatchTable("", 1.0)
+    for day in range(30):
+        table.update(attrs.evolve(BALANCE, amt=Decimal(day)), NOW + timedelta(days=day))
+
+    (line,) = [line.removeprefix("Staked").strip() for line in picture(table, columns).splitlines() if "█" in line]
+    assert (bars, "█") == (len(line), line[-1])
