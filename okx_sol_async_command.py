@@ -4,11 +4,9 @@ It stands beside the package, because whoever imports a part of that imports all
 is printed without it, and Ctrl-C is quiet from the first moment on.
 """
 
+# Nothing else is imported before Ctrl-C is quiet.
 import signal
 import sys
-from importlib.machinery import SourceFileLoader
-from pathlib import Path
-from types import ModuleType
 
 _INTERRUPTED = 130
 
@@ -30,9 +28,12 @@ def main() -> None:
 
 
 def _version() -> str:
+    from importlib.machinery import SourceFileLoader  # noqa: PLC0415 - see above
+    from types import ModuleType  # noqa: PLC0415 - see above
+
     module = ModuleType("version")
-    path = Path(__file__).with_name("okx_sol_async") / "version.py"
-    SourceFileLoader(module.__name__, f"{path}").exec_module(module)
+    path = f"{__file__.removesuffix('_command.py')}/version.py"
+    SourceFileLoader(module.__name__, path).exec_module(module)
     return str(module.__version__)
 
 

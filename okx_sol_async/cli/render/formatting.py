@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Context, Decimal
-from typing import Final
+from typing import Final, TypeAlias
 
-import cattrs
-
+from okx_sol_async.codec.builtins import Builtin, to_builtins
 from okx_sol_async.errors import ConfigurationError
 from okx_sol_async.models import Apy, Balance, Order, OrderType, ProductInfo
 
 #: A row of JSON or CSV. Amounts and rates are strings, because JSON numbers are often read as floats.
-Plain = dict[str, str | int | None]
+Plain: TypeAlias = dict[str, Builtin]
 
 _EXACT: Final = Context(prec=100)
 
@@ -53,7 +52,7 @@ def stamp(at: datetime) -> str:
 
 def plain(value: Apy | Balance | Order | ProductInfo) -> Plain:
     """Return the fields of a result as programs read them."""
-    return _CONVERTER.unstructure(value)  # type: ignore[no-any-return]
+    return to_builtins(value)
 
 
 def balance_fields(balance: Balance) -> list[tuple[str, str, str]]:
@@ -80,8 +79,3 @@ def time_of(option: str, text: str | None) -> datetime | None:
         message = f"{option} must be a time such as 2026-11-22 or '2026-11-22 16:00', not {text[:40]!r}"
         raise ConfigurationError(message, hint="It is UTC, unless it ends in an offset such as +08:00.") from None
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at
-
-
-_CONVERTER: Final = cattrs.Converter()
-_CONVERTER.register_unstructure_hook(Decimal, number)
-_CONVERTER.register_unstructure_hook(datetime, stamp)
