@@ -115,7 +115,7 @@ async def _burst_by_hand(exchange: Emulator, limiter: AsyncLimiter) -> tuple[flo
 
 
 async def _burst(exchange: Emulator, user: EmulatedUser, call: Callable[[], Awaitable[object]]) -> tuple[float, Tally]:
-    """Return the seconds until the last answer, and how the exchange answered."""
+    """Return the seconds until the last response, and how the exchange responded."""
     began = time.perf_counter()
     await asyncio.gather(*(call() for _ in range(CALLS)))
     return time.perf_counter() - began, exchange.tally(uid=user.uid)

@@ -1,6 +1,6 @@
-"""Whether tasks, sockets, timers and memory stay as they are over 100,000 calls, of which a third meets a fault.
+"""Whether tasks, sockets, timers and memory stay as they are over 100,000 calls, of which a third has a fault.
 
-A server on the same loop answers, breaks off before the head, in it or in the body, sends pages that are not OKX's,
+A server on the same loop responds, breaks off before the head, in it or in the body, sends pages that are not OKX's,
 refuses, compresses badly, or hangs until the call is given up; and some calls are cancelled by their caller. The calls
 go by one session, with retries and the limiter as they are. Whatever is counted after a warm-up of the same kind is
 counted again at the end.
@@ -37,7 +37,7 @@ GOAL_BLOCKS: Final = 1.0
 READ: Final = attrs.evolve(BALANCE, limit=RateLimit(1000, 0.001, Scope.USER))
 _ROW: Final = {"ccy": "OKSOL", "amt": "1", "latestInterestAccrual": "0", "totalInterestAccrual": "0"}
 _GOOD: Final = http_response(json.dumps({"code": "0", "msg": "", "data": [_ROW]}).encode())
-#: What befalls a call, and how often in a thousand; `None` hangs, and what is cut ends its connection.
+#: What happens to a call, and how often in a thousand; `None` hangs, and what is cut ends its connection.
 _FAULTS: Final = (
     (60, b""),
     (40, _GOOD[:30]),
@@ -69,7 +69,7 @@ async def run_calls(calls: int, seed: int = 1) -> tuple[Left, Left, dict[str, in
     chance = random.Random(seed)
     outcomes: dict[str, int] = {}
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             await request_of(reader)
             data = chance.choices([_GOOD, *(fault for _, fault in _FAULTS)], _WEIGHTS)[0]
@@ -82,7 +82,7 @@ async def run_calls(calls: int, seed: int = 1) -> tuple[Left, Left, dict[str, in
                 return
 
     async with (
-        serving_raw(answer) as url,
+        serving_raw(respond) as url,
         Session(base_url=url, limiter=LocalLimiter(), timeout=TIMEOUT, attempts=2) as session,
     ):
         await _make(session, max(calls // 10, 500), chance, outcomes)
@@ -125,7 +125,7 @@ async def _count() -> Left:
 
 
 def _open_files() -> int:
-    """Return how many files and sockets are open, where the system tells."""
+    """Return how many files and sockets are open, where the system says."""
     for folder in ("/proc/self/fd", "/dev/fd"):
         with contextlib.suppress(OSError):
             return sum(1 for _ in Path(folder).iterdir())

@@ -102,7 +102,7 @@ def _figures(cells: Cells, waits: dict[str, Waits]) -> Iterator[Figure]:
 
 
 def judge_rival(name: str, calls: int) -> Cells:
-    """Fill the cells of a limiter that knows nothing of answers, from one stream of calls."""
+    """Fill the cells of a limiter that does not look at responses, from one stream of calls."""
 
     async def send() -> list[float]:
         return await sending_times(RIVALS[name](), calls)
@@ -145,7 +145,7 @@ async def _measure_waits(name: str) -> Waits:
     acquire = _acquire_ours(OURS[name]) if name in OURS else RIVALS[name]()
 
     async def wait(calls: int) -> float:
-        """Return how long the last of so many calls waits, after a rest."""
+        """Return how long the last of a number of calls waits, after a rest."""
         await asyncio.sleep(REST)
         began = loop.time()
         left: list[float] = []

@@ -99,7 +99,7 @@ LIMITERS: Final = {"ours": _ours, "limits": _limits, "ratelimit-io": _ratelimit_
 
 @attrs.frozen
 class Run:
-    """What one of several processes is told."""
+    """The task of one of several processes."""
 
     #: Each has a number from 0 on.
     number: int

@@ -77,7 +77,7 @@ def _figures(name: str, outcome: Outcome) -> Iterator[Figure]:
     ours = name == "ours"
     detail = f"{outcome.calls} calls, at most {outcome.most} in a second"
     yield Figure("machines", outcome.refused, f"refusals (50011), {name}", 0 if ours else None, detail, digits=0)
-    # Smaller is better, so what is unused is told.
+    # Smaller is better, so what is unused is shown.
     unused, goal = 1 - outcome.used, round(1 - GOAL_SHARE, 2)
     detail = f"{outcome.used:.1%} is used"
     yield Figure("machines", unused, f"of 6 a second is unused, {name}", goal if ours else None, detail)

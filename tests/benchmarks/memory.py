@@ -38,7 +38,7 @@ LATER = 2.0
 
 
 class SlowableLoop(asyncio.SelectorEventLoop):
-    """An event loop whose clock goes at the speed that it is told."""
+    """An event loop whose clock goes at a given speed."""
 
     _speed = 1.0
     _shown_at = 0.0

@@ -21,7 +21,7 @@ import attrs
 
 from tests.benchmarks.report import Figure, Line, Note
 from tests.simulation.life import STORM, Habits
-from tests.simulation.run import Told, simulate
+from tests.simulation.run import WorldReport, simulate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 WORLDS: Final = 90
 WORLDS_IN_FULL: Final = 365
 A_DAY: Final = Habits(days=1.0)
-#: So many broken laws are told one by one.
+#: The most broken laws that are listed one by one.
 _SHOWN: Final = 10
 
 
@@ -39,37 +39,37 @@ def run(*, full: bool = False) -> Iterator[Line]:
     worlds = WORLDS_IN_FULL if full else WORLDS
     began = time.perf_counter()
     with ProcessPoolExecutor(os.cpu_count(), mp_context=multiprocessing.get_context("spawn")) as pool:
-        told = list(pool.map(_one_day, range(1, worlds + 1)))
-    yield from _lines(told, time.perf_counter() - began)
+        reports = list(pool.map(_one_day, range(1, worlds + 1)))
+    yield from _lines(reports, time.perf_counter() - began)
 
 
-def _one_day(seed: int) -> Told:
+def _one_day(seed: int) -> WorldReport:
     return simulate(seed, A_DAY)
 
 
-def _lines(told: list[Told], seconds: float) -> Iterator[Line]:
-    calls = sum(one.calls for one in told)
+def _lines(reports: list[WorldReport], seconds: float) -> Iterator[Line]:
+    calls = sum(one.calls for one in reports)
     outcomes: Counter[str] = Counter()
     harms: Counter[str] = Counter()
-    for one in told:
+    for one in reports:
         outcomes.update(one.outcomes)
         harms.update(one.harms)
-    days = sum(one.days for one in told)
+    days = sum(one.days for one in reports)
     own = outcomes.pop("by its caller", 0)
     answered = outcomes.pop("answered", 0)
-    seeds = f"seeds {told[0].seed} to {told[-1].seed}" if len(told) > 1 else f"seed {told[0].seed}"
+    seeds = f"seeds {reports[0].seed} to {reports[-1].seed}" if len(reports) > 1 else f"seed {reports[0].seed}"
     yield Note(f"{days:.1f} days in {seconds:.0f} s, {seeds}")
     yield _figure(calls, "calls", detail=f"{answered} answered, {own} ended by their callers")
-    yield _figure(sum(one.healed for one in told), "healed: answered after something had gone wrong")
+    yield _figure(sum(one.healed for one in reports), "healed: answered after something had gone wrong")
     by_class = ", ".join(f"{count} {name}" for name, count in outcomes.most_common())
-    yield _figure(sum(one.named for one in told), "named: ended with an OKXError", detail=by_class)
+    yield _figure(sum(one.named for one in reports), "named: ended with an OKXError", detail=by_class)
     for goal, what in (
-        (sum(one.lost for one in told), "lost: never ended, or with another error"),
-        (sum(one.leaked for one in told), "leaked"),
-        (sum(len(one.broken) for one in told), "laws broken"),
+        (sum(one.lost for one in reports), "lost: never ended, or with another error"),
+        (sum(one.leaked for one in reports), "leaked"),
+        (sum(len(one.broken) for one in reports), "laws broken"),
     ):
         yield _figure(goal, what, goal=0)
-    slowest = max(told, key=lambda one: one.slowest)
+    slowest = max(reports, key=lambda one: one.slowest)
     yield Figure(
         "months",
         slowest.slowest,
@@ -78,7 +78,7 @@ def _lines(told: list[Told], seconds: float) -> Iterator[Line]:
         digits=1,
     )
     yield Note(f"what went wrong: {', '.join(f'{count} {name}' for name, count in harms.most_common())}")
-    broken = [(one.seed, law) for one in told for law in one.broken]
+    broken = [(one.seed, law) for one in reports for law in one.broken]
     for seed, law in broken[:_SHOWN]:
         yield Note(f"seed {seed}: {law}")
 
@@ -95,11 +95,11 @@ def main() -> int:
     parser.add_argument("--storm", action="store_true", help="a world of the test suite: shorter, and worse")
     arguments = parser.parse_args()
     habits = STORM if arguments.storm else attrs.evolve(A_DAY, days=arguments.days)
-    told = simulate(arguments.seed, habits)
-    for line in _lines([told], told.seconds):
+    reports = simulate(arguments.seed, habits)
+    for line in _lines([reports], reports.seconds):
         print(line)
-    print(Note(f"digest {told.digest}"))
-    return 1 if told.broken or told.lost else 0
+    print(Note(f"digest {reports.digest}"))
+    return 1 if reports.broken or reports.lost else 0
 
 
 if __name__ == "__main__":

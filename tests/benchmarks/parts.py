@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 USERS = 200
 REPEATS = 31
-#: Users rest for so many seconds between their calls, so that nobody waits.
+#: Seconds that users rest between their calls, so that no call waits.
 REST = 0.2
 
 
@@ -45,7 +45,7 @@ def part_lines(extra: float) -> Iterator[Note]:
 
 
 class _Response:
-    """An answer that is there at once."""
+    """A response that is there at once."""
 
     status = 200
     headers: ClassVar[dict[str, str]] = {}
@@ -65,7 +65,7 @@ class _Response:
 
 
 class _Exchange:
-    """The answer to one call, after the middlewares."""
+    """The response to one call, after the middlewares."""
 
     def __init__(self, request: ClientRequest, middlewares: Sequence[ClientMiddlewareType]) -> None:
         self._request = request
@@ -76,8 +76,8 @@ class _Exchange:
 
     async def __aenter__(self) -> ClientResponse:
         for middleware in self._middlewares:
-            return await middleware(self._request, _answer)
-        return await _answer(self._request)
+            return await middleware(self._request, _respond)
+        return await _respond(self._request)
 
     async def __aexit__(self, *_: object) -> None:
         pass
@@ -118,7 +118,7 @@ class _NoHTTP:
         return _Exchange(self._request, middlewares)
 
 
-async def _answer(_: ClientRequest) -> ClientResponse:
+async def _respond(_: ClientRequest) -> ClientResponse:
     return cast("ClientResponse", _Response())
 
 
@@ -161,11 +161,11 @@ def _parts(request: ClientRequest) -> dict[str, tuple[Act, Act]]:
         lease.answered()
 
     async def sign(user: Credentials) -> None:
-        await Signer(user, origin)(request, _answer)
+        await Signer(user, origin)(request, _respond)
 
     async def sign_plainly(user: Credentials) -> None:
         sign_by_hand(user)
-        await _answer(request)
+        await _respond(request)
 
     async def decode(_: Credentials) -> None:
         BALANCE.decode(read_envelope(BODY).data)

@@ -31,7 +31,7 @@ def sign_by_hand(credentials: Credentials) -> dict[str, str]:
 
 
 async def balance_by_hand(http: aiohttp.ClientSession, url: str, credentials: Credentials) -> dict[str, Any]:
-    """Return the whole answer, as it comes out of the JSON."""
+    """Return the whole response, as it comes out of the JSON."""
     async with http.get(url + PATH, headers=sign_by_hand(credentials)) as response:
         body = await response.read()
     answer: dict[str, Any] = json.loads(body)

@@ -143,11 +143,11 @@ class _Play:
         place = self.bucket
         for _ in range(TRIES):
             lease = await place.acquire(None)
-            await asyncio.sleep(WAY.travel(self.rng, loop.time()))
+            await asyncio.sleep(WAY.latency(self.rng, loop.time()))
             now = loop.time()
             accepted = self.accept(now)
             self.arrivals.append((now, accepted))
-            await asyncio.sleep(WAY.travel(self.rng, now))
+            await asyncio.sleep(WAY.latency(self.rng, now))
             if accepted:
                 lease.answered()
                 break
@@ -159,7 +159,7 @@ class _Play:
         await asyncio.sleep(self.rng.random() * other.rests)
         while True:
             for _ in range(other.at_once):
-                loop.call_later(WAY.travel(self.rng, loop.time()), self._arrive_from_other)
+                loop.call_later(WAY.latency(self.rng, loop.time()), self._arrive_from_other)
             await asyncio.sleep(other.rests * self.rng.uniform(0.95, 1.05))
 
     def _arrive_from_other(self) -> None:

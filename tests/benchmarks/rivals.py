@@ -40,7 +40,7 @@ class SendLog:
 
 
 def has_ccxt() -> bool:
-    """Tell whether ccxt is installed."""
+    """Return whether ccxt is installed."""
     return importlib.util.find_spec("ccxt") is not None
 
 

@@ -1,4 +1,4 @@
-"""A server in a process of its own that answers every request with one balance and does nothing else.
+"""A server in a process of its own that responds to every request with one balance and does nothing else.
 
 What it costs is not measured, and it leaves the processor to the client. It checks no signature and counts no call.
 """
@@ -31,8 +31,8 @@ _HEAD = (
 ANSWER = _HEAD.encode() + BODY
 
 
-class _Answering(asyncio.Protocol):
-    """Answers as often as a request's head has ended. Requests have no body."""
+class _Balances(asyncio.Protocol):
+    """Responds whenever the head of a request has ended. Requests have no body."""
 
     _transport: asyncio.Transport
     _head = b""
@@ -59,7 +59,7 @@ def light_server() -> Iterator[str]:
 
 
 async def _serve() -> None:
-    server = await asyncio.get_running_loop().create_server(_Answering, "127.0.0.1", 0, backlog=1024)
+    server = await asyncio.get_running_loop().create_server(_Balances, "127.0.0.1", 0, backlog=1024)
     host, port = server.sockets[0].getsockname()
     print(f"http://{host}:{port}", flush=True)
     await asyncio.to_thread(sys.stdin.read)

@@ -27,7 +27,7 @@ LIMIT: Final = RateLimit(REQUESTS, PERIOD, Scope.USER)
 CALLERS: Final = 12
 #: What happened before that many seconds is not counted as used: it holds the first burst.
 SETTLING: Final = 5.0
-#: The borders of a server's windows move by a chance part of a window so often, in seconds.
+#: The borders of a server's windows move by a random part of a window after this many seconds.
 MOVE_EVERY: Final = 100.0
 
 
@@ -47,7 +47,7 @@ class StrictLog:
         self._requests = requests
 
     def accept(self, now: float) -> bool:
-        """Count a call at ``now``, in seconds, and tell whether it is not one too many."""
+        """Count a call at ``now``, in seconds, and return whether it is not one too many."""
         full = len(self._came) == self._requests and now - self._came[0] < self._seconds
         self._came.append(now)
         return not full
@@ -83,7 +83,7 @@ FOUR: Final = tuple(SERVERS)[:4]
 
 @attrs.frozen
 class Way:
-    """How long messages travel, one way; all in seconds."""
+    """The latency of messages, one way; all in seconds."""
 
     name: str
     base: float = 0.025
@@ -91,11 +91,11 @@ class Way:
     jitter: float = 0.0
     #: This part of the messages is 0.2 to 1 s late.
     late: float = 0.0
-    #: In every other five minutes each message travels so much longer.
+    #: In every other five minutes each message takes this much longer.
     detour: float = 0.0
 
-    def travel(self, rng: random.Random, at: float) -> float:
-        """Return how long a message travels that leaves ``at`` a time of the loop."""
+    def latency(self, rng: random.Random, at: float) -> float:
+        """Return how long a message takes that leaves ``at`` a time of the loop."""
         seconds = self.base + rng.random() * self.jitter
         if self.detour and at % 600 < 300:
             seconds += self.detour
@@ -146,7 +146,7 @@ def arrive(times: Iterable[float], server: str) -> list[Arrival]:
 
 
 async def saturate(bucket: Bucket, way: Way, accept: Callable[[float], bool], calls: int) -> list[Arrival]:
-    """Call without pause through a bucket of ours, telling it of refusals, until so many calls have arrived."""
+    """Call without pause through a bucket of ours, reporting refusals to it, until a number of calls have arrived."""
     loop = asyncio.get_running_loop()
     rng = random.Random(f"travel {way}")
     arrivals: list[Arrival] = []
@@ -155,11 +155,11 @@ async def saturate(bucket: Bucket, way: Way, accept: Callable[[float], bool], ca
         place = bucket
         while len(arrivals) < calls:
             lease = await place.acquire(None)
-            await asyncio.sleep(way.travel(rng, loop.time()))
+            await asyncio.sleep(way.latency(rng, loop.time()))
             now = loop.time()
             accepted = accept(now)
             arrivals.append((now, accepted))
-            await asyncio.sleep(way.travel(rng, now))
+            await asyncio.sleep(way.latency(rng, now))
             if accepted:
                 lease.answered()
                 place = bucket
@@ -171,7 +171,7 @@ async def saturate(bucket: Bucket, way: Way, accept: Callable[[float], bool], ca
 
 
 async def sending_times(acquire: Callable[[], Awaitable[object]], calls: int) -> list[float]:
-    """Return when a limiter lets calls leave that are made without pause; answers mean nothing to it."""
+    """Return when a limiter lets calls leave that are made without pause; it does not look at responses."""
     loop = asyncio.get_running_loop()
     times: list[float] = []
 
@@ -187,4 +187,4 @@ async def sending_times(acquire: Callable[[], Awaitable[object]], calls: int) ->
 def arrival_times(sent: Iterable[float], way: Way) -> list[float]:
     """Return when calls arrive, in order."""
     rng = random.Random(f"travel {way}")
-    return sorted(at + way.travel(rng, at) for at in sent)
+    return sorted(at + way.latency(rng, at) for at in sent)

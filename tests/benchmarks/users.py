@@ -1,8 +1,8 @@
 """What a user costs in a process of 1,000, of 10,000 and of 100,000: each figure ought to be the same, or nearly.
 
-All users call once within a second, through one limiter, and nobody is on the wire: it is about the buckets and what
+All users call once within a second, through one limiter, and nothing is sent: it is about the buckets and what
 keeps them. The event loop's clock is virtual, so each has a bucket while they are measured, however long that takes;
-the times that are told were spent on the processor, and are the least of some rounds. The garbage collector runs all
+the times that are shown were spent on the processor, and are the least of some rounds. The garbage collector runs all
 the while, as it does in a service: a call's time has its part of every collection in it, full ones included.
 
 A full collection looks at all that lives, so its pause cannot be flat in the number of users; what can be is its part
@@ -54,9 +54,9 @@ CALLS_ON_WIRE = 10_000
 AT_ONCE = 16
 #: What one costs may not grow with how many there are, but for caches.
 GOAL_EXPIRY = 3.0
-#: Calls that are ended together because no answer came in time.
+#: Calls that are ended together because no response came in time.
 EXPIRING = (1_000, 30_000)
-#: Until every bucket is idle and has been let go, in seconds.
+#: Until every bucket is idle and has been evicted, in seconds.
 LATER = 3.0
 
 
@@ -68,10 +68,10 @@ class _Cost:
     #: Bytes a user who called within the last second, and later.
     active: float
     idle: float
-    #: Microseconds to find or make a bucket, take a lease and tell that it was answered.
+    #: Microseconds to find or make a bucket, take a lease and end it.
     first_call: float
     next_call: float
-    #: Milliseconds, the longest stretch for which nothing else runs while all buckets are let go.
+    #: Milliseconds, the longest stretch for which nothing else runs while all buckets are evicted.
     sweep: float
     #: Milliseconds of a full garbage collection on account of the buckets.
     collection: float

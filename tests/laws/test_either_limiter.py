@@ -54,7 +54,7 @@ def _limiter(make_limiter: Callable[[], LocalLimiter]) -> LocalLimiter:
 
 @on_a_shared_clock
 async def test_one_key_has_one_bucket(limiter: LocalLimiter) -> None:
-    """Whoever asks for a key finds the bucket that another has used, and not with another limit."""
+    """Each caller that asks for a key gets the same bucket, and another limit is refused."""
     assert limiter.bucket(key("a"), THREE) is limiter.bucket(key("a"), THREE)
     assert limiter.bucket(key("a"), THREE) is not limiter.bucket(key("b"), THREE)
 
@@ -89,8 +89,8 @@ async def test_users_do_not_wait_for_each_other(limiter: LocalLimiter) -> None:
 
 
 @on_a_shared_clock
-async def test_a_cancelled_waiter_costs_nobody_anything(limiter: LocalLimiter) -> None:
-    """Those behind it move up, and the queue forgets it at once."""
+async def test_a_cancelled_waiter_leaves_the_queue_at_once(limiter: LocalLimiter) -> None:
+    """The waiters behind it move up, and no slot is lost."""
     bucket, log = limiter.bucket(key("a"), THREE), []
     tasks = [asyncio.create_task(take(bucket, log, number)) for number in range(9)]
     await asyncio.sleep(TICKS)
@@ -109,8 +109,8 @@ async def test_a_cancelled_waiter_costs_nobody_anything(limiter: LocalLimiter) -
 
 
 @on_a_shared_clock
-async def test_when_all_who_wait_are_cancelled_nothing_is_left(limiter: LocalLimiter) -> None:
-    """What was meant for them is there for whoever comes next."""
+async def test_when_all_waiters_are_cancelled_nothing_is_left(limiter: LocalLimiter) -> None:
+    """Their slots are there for the next call."""
     bucket, log = limiter.bucket(key("a"), THREE), []
     tasks = [asyncio.create_task(take(bucket, log, number)) for number in range(6)]
     await asyncio.sleep(0.05)
@@ -126,8 +126,8 @@ async def test_when_all_who_wait_are_cancelled_nothing_is_left(limiter: LocalLim
 
 
 @on_a_shared_clock
-async def test_a_call_that_cannot_come_in_time_fails_early(limiter: LocalLimiter) -> None:
-    """Nobody stands in the queue for nothing, and those who may wait are served."""
+async def test_a_call_that_cannot_leave_in_time_fails_early(limiter: LocalLimiter) -> None:
+    """It does not stand in the queue in vain, and the calls that may wait are served."""
     bucket, log = limiter.bucket(key("a"), THREE), []
     for number in range(3):
         await take(bucket, log, number)
@@ -142,8 +142,8 @@ async def test_a_call_that_cannot_come_in_time_fails_early(limiter: LocalLimiter
 
 
 @on_a_shared_clock
-async def test_a_wait_that_turns_out_too_long_ends_at_the_deadline(limiter: LocalLimiter) -> None:
-    """It is not known how long those take who are on their way."""
+async def test_a_wait_ends_at_the_deadline(limiter: LocalLimiter) -> None:
+    """How long calls in flight take is not known before."""
     bucket = limiter.bucket(key("a"), RateLimit(1, 0.1, Scope.USER))
     lease = await bucket.acquire(None)
     began = now()
@@ -158,7 +158,7 @@ async def test_a_wait_that_turns_out_too_long_ends_at_the_deadline(limiter: Loca
 
 @on_a_shared_clock
 async def test_a_refused_call_comes_first_after_a_pause(limiter: LocalLimiter) -> None:
-    """Nothing leaves for a period; then the refused call, and the others one by one."""
+    """No call leaves for a period; then the refused call does, and the others one by one."""
     bucket, log = limiter.bucket(key("a"), THREE), []
     lease = await bucket.acquire(None)
     waiting = [asyncio.create_task(take(bucket, log, number)) for number in range(7)]
@@ -178,8 +178,8 @@ async def test_a_refused_call_comes_first_after_a_pause(limiter: LocalLimiter) -
 
 
 @on_a_shared_clock
-async def test_a_call_that_was_given_up_is_counted_for_longer(limiter: LocalLimiter) -> None:
-    """It may still be on its way."""
+async def test_an_abandoned_call_is_counted_for_longer(limiter: LocalLimiter) -> None:
+    """It may still be in flight."""
     bucket = limiter.bucket(key("a"), RateLimit(1, 0.1, Scope.USER))
     (await bucket.acquire(None)).abandoned()
     began = now()
@@ -217,7 +217,7 @@ def test_history_outlives_the_event_loop(make_limiter: Callable[[], LocalLimiter
 
 @on_a_shared_clock
 async def test_keys_that_turn_out_to_be_one_user_share_a_limit(limiter: LocalLimiter) -> None:
-    """What was sent and who waits counts for both, and from then on there is one limit."""
+    """Calls in flight and waiters of both count in one limit from then on."""
     log: list[tuple[object, float]] = []
     tasks = [
         asyncio.create_task(take(limiter.bucket(key("ab"[number % 2]), THREE), log, number)) for number in range(12)
@@ -238,8 +238,8 @@ async def test_keys_that_turn_out_to_be_one_user_share_a_limit(limiter: LocalLim
 
 
 @on_a_shared_clock
-async def test_idle_buckets_go(limiter: LocalLimiter) -> None:
-    """A process may see any number of users."""
+async def test_idle_buckets_are_evicted(limiter: LocalLimiter) -> None:
+    """A process may serve any number of users."""
     log: list[tuple[object, float]] = []
     await asyncio.gather(*(take(limiter.bucket(key(f"{number}"), THREE), log, number) for number in range(300)))
 

@@ -1,4 +1,4 @@
-"""Money moves once, and what is said of it is true, whatever a program does to its calls."""
+"""Money moves once, and its outcome is reported truly, whatever a program does to its calls."""
 
 import pytest
 
@@ -10,11 +10,11 @@ PART = 25
 
 
 @pytest.mark.parametrize("first", range(0, PROGRAMS, PART))
-def test_what_is_said_of_a_write_is_true(first: int) -> None:
-    """Model-based: of random programs, the book of the exchange knows what became of each write.
+def test_the_outcome_of_a_write_is_true(first: int) -> None:
+    """Model-based: of random programs, the emulator's books have the outcome of each write.
 
-    No write that happened is denied, and no write is given the order of another, as far as time can tell them apart; and
-    of each set of equal writes as many are found as have happened.
+    No write that happened is resolved as `None`, and no write gets the order of another that time can distinguish; and of
+    each set of equal writes as many orders are found as there are.
     """
     for seed in range(first, first + PART):
         assert [] == run_program(seed).wrong, f"in the program of seed {seed}"

@@ -23,7 +23,7 @@ WINDOWS = {"sliding": SlidingWindow, "fixed": FixedWindow, "token": TokenWindow}
 
 @attrs.frozen
 class Plan:
-    """What becomes of one call; all in seconds."""
+    """What happens to one call; all in seconds."""
 
     #: When it is made, from the beginning.
     at: float
@@ -41,7 +41,7 @@ class Plan:
 
 @attrs.define
 class Exchange:
-    """What the exchange and an onlooker see."""
+    """What the exchange and an observer of the calls see."""
 
     arrivals: list[float] = attrs.field(factory=list)
     left: list[int] = attrs.field(factory=list)
@@ -120,7 +120,7 @@ any_calls = st.builds(
 @pytest.mark.parametrize("kind", WINDOWS)
 @given(plans=st.lists(answered_calls, max_size=40), limit=limits)
 @settings(max_examples=150, deadline=None)
-def test_calls_that_are_answered_are_never_refused(kind: str, plans: list[Plan], limit: RateLimit) -> None:
+def test_calls_with_responses_are_never_refused(kind: str, plans: list[Plan], limit: RateLimit) -> None:
     """At every delay and jitter, no window holds more calls than the limit, and all leave in order."""
     exchange = play(plans, limit)
 
@@ -136,7 +136,7 @@ def test_calls_that_are_answered_are_never_refused(kind: str, plans: list[Plan],
 def test_calls_that_fail_or_are_cancelled_are_never_refused_either(
     kind: str, plans: list[Plan], limit: RateLimit
 ) -> None:
-    """The same for calls cancelled in the queue and in flight and for calls without an answer, up to M of travel."""
+    """The same holds for calls cancelled in the queue and in flight and for calls without a response, up to a latency of M."""
     exchange = play(plans, limit)
 
     assert exchange.most_within(limit.seconds) <= limit.requests
@@ -185,7 +185,7 @@ class CoarseLoop(VirtualLoop):
 @pytest.mark.parametrize("seconds", [0.0015, 0.01, 0.1, 1.0])
 @pytest.mark.parametrize("seed", range(3))
 def test_a_clock_that_is_behind_breaks_nothing(seconds: float, seed: int) -> None:
-    """However short the period is, a slot is used again only when it has truly passed since the answer."""
+    """However short the period is, a slot is used again only when it has truly passed since the response."""
     rng = random.Random(seed)
     limit = RateLimit(4, seconds, Scope.USER)
     # When calls left and were answered, in truth.
@@ -215,8 +215,8 @@ def test_a_clock_that_is_behind_breaks_nothing(seconds: float, seed: int) -> Non
         assert counted <= limit.requests
 
 
-def test_the_law_is_not_kept_by_a_limiter_that_counts_from_the_sending() -> None:
-    """The check can fail: calls spaced by when they leave are compressed on their way, and seven arrive in a second."""
+def test_the_law_is_broken_by_a_limiter_that_counts_from_the_send() -> None:
+    """The check can fail: calls spaced by when they leave arrive closer together, seven in a second."""
     exchange = Exchange(arrivals=[0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 1.05])
 
     assert 7 == exchange.most_within(1.0)

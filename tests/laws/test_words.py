@@ -3,11 +3,8 @@
 import ast
 import re
 from collections import defaultdict
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
-
-import pytest
 
 import okx_sol_async
 
@@ -33,18 +30,6 @@ BANNED: Final = {
     r"answers?|answering": "response, respond",
 }
 _WORDS: Final = {re.compile(rf"\b(?:{pattern})\b"): instead for pattern, instead in BANNED.items()}
-#: Tests that are still to be rewritten, by the beginning of their paths. It only gets shorter.
-TESTS_TO_REWRITE: Final = (
-    "benchmarks/",
-    "laws/test_either_limiter.py",
-    "laws/test_money.py",
-    "laws/test_window_law.py",
-    "ratelimit/shared/",
-    "simulation/",
-    "staking/",
-)
-#: Test files that are still longer than `LONGEST`. It only gets shorter.
-FILES_TO_SPLIT: Final = ("simulation/",)
 #: The most lines of a test file: a page or two of tests, about one module.
 LONGEST: Final = 420
 
@@ -61,12 +46,9 @@ def banned_in(text: str) -> set[str]:
     return {match.group() for word in _WORDS for match in word.finditer(found)}
 
 
-def sources(root: Path, but_for: Iterable[str]) -> dict[str, str]:
+def sources(root: Path) -> dict[str, str]:
     """Return the modules below a folder, by their paths."""
-    files = {path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*.py"))}
-    return {
-        name: path.read_text(encoding="utf-8") for name, path in files.items() if not name.startswith(tuple(but_for))
-    }
+    return {path.relative_to(root).as_posix(): path.read_text(encoding="utf-8") for path in sorted(root.rglob("*.py"))}
 
 
 def test_the_search_finds_banned_words() -> None:
@@ -78,7 +60,7 @@ def test_the_search_finds_banned_words() -> None:
 
 def test_the_package_uses_no_banned_word() -> None:
     """Not in a name, a docstring, a comment, a log message, an error message or a hint."""
-    found = {name: banned_in(text) for name, text in sources(PACKAGE, ()).items()}
+    found = {name: banned_in(text) for name, text in sources(PACKAGE).items()}
 
     assert {} == {name: words for name, words in found.items() if words}
 
@@ -96,7 +78,7 @@ def names_and_docstrings(source: str) -> str:
 
 def test_the_tests_use_no_banned_word() -> None:
     """The names and docstrings of tests are read as the list of requirements."""
-    modules = sources(TESTS, TESTS_TO_REWRITE)
+    modules = sources(TESTS)
     found = {name: banned_in(names_and_docstrings(text)) for name, text in modules.items()}
 
     assert {} == {name: words for name, words in found.items() if words}
@@ -105,7 +87,7 @@ def test_the_tests_use_no_banned_word() -> None:
 def test_no_class_name_is_used_twice() -> None:
     """One name means one thing, in the whole package."""
     modules = defaultdict(list)
-    for module, text in sources(PACKAGE, ()).items():
+    for module, text in sources(PACKAGE).items():
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.ClassDef):
                 modules[node.name].append(module)
@@ -115,18 +97,6 @@ def test_no_class_name_is_used_twice() -> None:
 
 def test_no_test_file_is_long() -> None:
     """A test is found by the name of its file, so a file is about one thing."""
-    found = sources(TESTS, FILES_TO_SPLIT)
+    found = sources(TESTS)
 
     assert {} == {name: lines for name, text in found.items() if (lines := text.count("\n")) > LONGEST}
-
-
-@pytest.mark.parametrize(
-    ("root", "beginnings"),
-    [(TESTS, TESTS_TO_REWRITE), (TESTS, FILES_TO_SPLIT)],
-    ids=["tests", "long test files"],
-)
-def test_what_is_still_to_be_rewritten_exists(root: Path, beginnings: tuple[str, ...]) -> None:
-    """An entry whose files are gone is removed."""
-    names = sources(root, ())
-
-    assert [] == [beginning for beginning in beginnings if not any(name.startswith(beginning) for name in names)]

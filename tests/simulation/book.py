@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
 #: The call that the code at work belongs to.
 current: Final[contextvars.ContextVar[Entry | None]] = contextvars.ContextVar("current", default=None)
-#: The header that tells the exchange and the network which call a request is of.
+#: The header that identifies the call of a request to the exchange and the network.
 TAG: Final = "X-Call"
 _TAG: Final = re.compile(rb"X-Call: (\d+)", re.IGNORECASE)
 _TIMESTAMP: Final = re.compile(rb"OK-ACCESS-TIMESTAMP: (\S+)", re.IGNORECASE)
 _SIGN: Final = re.compile(rb"OK-ACCESS-SIGN: (\S+)", re.IGNORECASE)
-#: Frames' locals are searched for secrets in each of so many failures; it takes a while.
+#: One of this many failures has the locals of its frames searched for secrets, which takes a while.
 LOCALS_EVERY: Final = 40
 
 
@@ -130,7 +130,7 @@ class Book:
         self._digest = hashlib.blake2b(digest_size=16)
         self._arrivals: defaultdict[tuple[str, str], deque[float]] = defaultdict(lambda: deque(maxlen=32))
         self._granted: defaultdict[tuple[str, str], deque[Granted]] = defaultdict(lambda: deque(maxlen=64))
-        # By bucket, those who have come and have had no lease.
+        # By bucket, the calls that have come and have no lease yet.
         self._waiting: defaultdict[tuple[str, str], dict[int, Entry]] = defaultdict(dict)
         self.leases_held = 0
         #: How often each amount was moved: (uid, kind, amount).
@@ -198,7 +198,7 @@ class Book:
         ahead = [other for other in waiting.values() if other.number < entry.number]
         if ahead:
             ahead = [other for other in ahead if self.bucket_of(other) is bucket.state]
-        self.check(4, laws.nobody_is_passed(entry, ahead, self.loop.time()), entry)
+        self.check(4, laws.keeps_order(entry, ahead, self.loop.time()), entry)
 
     def _is_labelled(self, uid: str) -> bool:
         return self.unlabelled.get(uid, 0.0) <= self.loop.time()
@@ -273,7 +273,7 @@ class Book:
             entry.hit = True
 
     def reported(self, entry: Entry, report: CallReport) -> None:
-        """A call has told of itself."""
+        """A call has reported itself."""
         entry.waited += report.waited
         entry.sends += report.sends
         entry.hit |= report.sends > 1 or report.refusals > 0

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 #: No signature is older when its bytes leave, in seconds.
 OLDEST: Final = 5.0
-#: What was given up is taken to travel so long, in seconds.
+#: How long an abandoned call is taken to be in flight, in seconds.
 TRAVEL: Final = 0.5
 #: Whatever takes a turn of the loop, and rounding, in seconds.
 MOMENT: Final = 0.01
-#: It is in every secret of a simulated world, so often that each eight characters of one hold it.
+#: It is in every secret of a simulated world, repeated so that each eight characters of one hold it.
 MARK: Final = "zQx"
 _PIECE: Final = re.compile(MARK, re.IGNORECASE)
 
@@ -56,8 +56,8 @@ def bucket_is_shared(granted: Iterable[Granted], requests: int, seconds: float, 
     return None if busy <= requests else f"{busy} leases of {requests} are taken, over all sessions"
 
 
-def nobody_is_passed(granted: Entry, waiting: Iterable[Entry], now: float) -> str | None:
-    """Law 4: the first lease goes to whoever came first. ``waiting`` are those of the same bucket, in their order."""
+def keeps_order(granted: Entry, waiting: Iterable[Entry], now: float) -> str | None:
+    """Law 4: the first lease goes to the first call. ``waiting`` are the calls of the same bucket, in their order."""
     for entry in waiting:
         if entry.number >= granted.number:
             return None

@@ -11,8 +11,9 @@ import attrs
 
 from okx_sol_async.emulator import faults
 from tests.simulation import laws
+from tests.simulation.machines import ENDPOINTS, WRITES, Machine, Member, Patience, Slot
 from tests.simulation.network import Weather
-from tests.simulation.world import ENDPOINTS, WRITES, Machine, Member, Patience, Slot, World
+from tests.simulation.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -271,23 +272,23 @@ class Life:
             outage = world.exchange.outage()
             return outage.end
         if luck < 0.25:
-            return self._nobody_tells_the_time(weather)
+            return self._no_time_source(weather)
         members = [member for slot in world.slots for member in slot.members]
         user = None if rng.random() < 0.7 else rng.choice(members).user
         endpoint = rng.choice((None, None, None, "GET /api/v5/public/time"))
         probability = rng.choice((0.05, 0.3, 1.0))
         users = [member.user for member in members]
         victim = rng.choice([member for member in members if users.count(member.user) == 1])
-        befalls = [_draw_fault(rng, victim.credentials) for _ in range(rng.choice((1, 1, 2, 4)))]
-        world.book.note(f"faults {' '.join(type(fault).__name__ for fault in befalls)} {probability}")
-        if laws.MARK in repr(befalls):
+        faults_drawn = [_draw_fault(rng, victim.credentials) for _ in range(rng.choice((1, 1, 2, 4)))]
+        world.book.note(f"faults {' '.join(type(fault).__name__ for fault in faults_drawn)} {probability}")
+        if laws.MARK in repr(faults_drawn):
             # Whoever echoes a secret knows it from a call of its owner's.
             user, endpoint = victim.user, None
         injections = [
             world.exchange.fail_sometimes(fault, probability=probability, user=user, endpoint=endpoint)
             if endpoint is None
             else world.exchange.fail_sometimes(fault, probability=probability, endpoint=endpoint)
-            for fault in befalls
+            for fault in faults_drawn
         ]
 
         def stop() -> None:
@@ -296,11 +297,11 @@ class Life:
 
         return stop
 
-    def _nobody_tells_the_time(self, weather: Weather) -> Callable[[], None]:
-        """A machine's clock is wrong, no answer has a date, and OKX does not say what time it is."""
+    def _no_time_source(self, weather: Weather) -> Callable[[], None]:
+        """A machine's clock is wrong, no response has a date, and OKX does not give its time."""
         world, rng = self._world, self._random
-        world.book.note("nobody tells the time")
-        world.book.harms["nobody tells the time"] += 1
+        world.book.note("no time source")
+        world.book.harms["no time source"] += 1
         for machine in world.machines:
             if machine.weather is weather:
                 machine.ahead += rng.choice((-400.0, 400.0))

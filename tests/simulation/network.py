@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable
 
-    from aiohttp import web
     from aiohttp.client_proto import ResponseHandler
 
-    from okx_sol_async.emulator.network.connections import ClientConnection
+    from tests.simulation.connector import SimulatedPort
 
-#: What the client has given up travels no longer than this, in seconds: law 2 promises nothing beyond.
+
+#: An abandoned call is in flight no longer than this, in seconds: law 2 promises nothing beyond.
 AFTERMATH: Final = 0.5
 #: So long after the client has gone without a word, the exchange forgets a connection, in seconds.
 FORGOTTEN: Final = 60.0
-#: A system gives up to connect after so many seconds.
+#: Seconds after which a system gives up connecting.
 SYN_TIMEOUT: Final = 127.0
 _END: Final = b""
 
@@ -37,7 +37,7 @@ _END: Final = b""
 class Weather:
     """What the network does to one machine at the moment; as it stands, little."""
 
-    #: Seconds that a message travels one way.
+    #: Seconds that a message takes one way.
     latency: float = 0.03
     #: A time between 0 and this is added.
     jitter: float = 0.01
@@ -45,7 +45,7 @@ class Weather:
     late: float = 0.0
     #: This part of the messages resets its connection instead of arriving.
     reset: float = 0.0
-    #: This part of the messages is swallowed with all that follows on its connection, and nobody is told.
+    #: This part of the messages is swallowed with all that follows on its connection, and nobody is report.
     swallow: float = 0.0
     #: This part of the connections is refused.
     refuse: float = 0.0
@@ -69,7 +69,7 @@ class End(asyncio.Transport):
         self._paused = False
         self._unread: deque[bytes] = deque()
         self._closing = False
-        #: Whether the protocol was told that it is over.
+        #: Whether the protocol was notified of the end.
         self.lost = False
 
     def __repr__(self) -> str:
@@ -140,7 +140,7 @@ class End(asyncio.Transport):
                 self.close()
 
     def lose(self, error: Exception | None) -> None:
-        """Tell the protocol that the connection is over."""
+        """Notify the protocol of the end of the connection."""
         if self.lost:
             return
         self._closing = self.lost = True
@@ -151,43 +151,43 @@ class End(asyncio.Transport):
 
 
 class _Way:
-    """The messages that travel from one end to the other, in their order."""
+    """The messages in flight from one end to the other, in their order."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, deliver: Callable[[bytes], None]) -> None:
         self._loop = loop
         self._deliver = deliver
-        self.travelling: deque[tuple[float, bytes]] = deque()
+        self.in_flight: deque[tuple[float, bytes]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
     def send(self, data: bytes, at: float) -> None:
-        if self.travelling:
-            at = max(at, self.travelling[-1][0])
-        self.travelling.append((at, data))
-        if len(self.travelling) == 1:
+        if self.in_flight:
+            at = max(at, self.in_flight[-1][0])
+        self.in_flight.append((at, data))
+        if len(self.in_flight) == 1:
             self._set_timer()
 
     def arrive_by(self, latest: float, first: float) -> None:
-        """Let what travels arrive between ``first`` and ``latest``, and nothing after it."""
-        self.travelling = deque((max(at, first), data) for at, data in self.travelling if at <= latest)
+        """Let what is in flight arrive between ``first`` and ``latest``, and nothing after it."""
+        self.in_flight = deque((max(at, first), data) for at, data in self.in_flight if at <= latest)
         self._set_timer()
 
     def stop(self) -> None:
-        self.travelling.clear()
+        self.in_flight.clear()
         self._set_timer()
 
     def _set_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self.travelling and self.travelling[0][0] < math.inf:
-            self._timer = self._loop.call_at(self.travelling[0][0], self._on_timer)
+        if self.in_flight and self.in_flight[0][0] < math.inf:
+            self._timer = self._loop.call_at(self.in_flight[0][0], self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None
         now = self._loop.time()
         # The protocol may end the connection, and empty the way, as it reads.
-        while self.travelling and self.travelling[0][0] <= now:
-            self._deliver(self.travelling.popleft()[1])
+        while self.in_flight and self.in_flight[0][0] <= now:
+            self._deliver(self.in_flight.popleft()[1])
         if self._timer is None:
             self._set_timer()
 
@@ -227,7 +227,7 @@ class Wire:
                 self._swallowed = True
                 network.harmed(self, "swallow")
         else:
-            self._way_from(end).send(data, self.loop.time() + network.travel(weather))
+            self._way_from(end).send(data, self.loop.time() + network.latency(weather))
 
     def break_off(self) -> None:
         """Reset the connection somewhere on the way, which both ends hear of."""
@@ -237,11 +237,11 @@ class Wire:
         self.loop.call_later(self.network.random.uniform(0, 2 * AFTERMATH), self.server.lose, _reset())
 
     def closed(self, end: End) -> None:
-        """Let the other end know, behind what still travels, that ``end`` sends no more (FIN)."""
+        """Let the other end know, behind what is still in flight, that ``end`` sends no more (FIN)."""
         if end is self.client:
             self._aftermath()
         if not self._swallowed:
-            delay = min(self.network.travel(self.weather), AFTERMATH)
+            delay = min(self.network.latency(self.weather), AFTERMATH)
             self._way_from(end).send(_END, self.loop.time() + delay)
 
     def reset_by(self, end: End) -> None:
@@ -251,7 +251,7 @@ class Wire:
         elif self.network.random.random() < 0.5:
             self._back.stop()
         if not self._swallowed:
-            delay = min(self.network.travel(self.weather), 2 * AFTERMATH)
+            delay = min(self.network.latency(self.weather), 2 * AFTERMATH)
             self.loop.call_later(delay, self._other(end).lose, _reset())
 
     def _aftermath(self) -> None:
@@ -275,7 +275,7 @@ class Wire:
             self.loop.call_later(self.weather.latency, self._other(end).lose, _reset())
 
     def ended(self, end: End) -> None:
-        """Count an end that is over; when the other one is not told, it notices some time later."""
+        """Count an end that is over; when the other one is not notified, it notices some time later."""
         if end is self.client:
             self._back.stop()
             self._aftermath()
@@ -293,7 +293,7 @@ def _reset() -> ConnectionResetError:
 
 
 class Network:
-    """All connections, and what befalls them."""
+    """All connections, and what happens to them."""
 
     def __init__(
         self,
@@ -307,7 +307,7 @@ class Network:
         self.loop = loop
         self.random = rng
         self._host = host
-        #: Is told of each piece that the client sends, and of each harm.
+        #: Is notified of each piece that the client sends, and of each harm.
         self.left = left
         self.harmed = harmed
         self._foreign = foreign
@@ -317,8 +317,8 @@ class Network:
         self.wires: dict[Wire, None] = {}
         self._ports = 1024
 
-    def travel(self, weather: Weather) -> float:
-        """Return how long a message travels one way, in seconds."""
+    def latency(self, weather: Weather) -> float:
+        """Return how long a message takes one way, in seconds."""
         seconds = weather.latency + self.random.random() * weather.jitter
         if weather.late and self.random.random() < weather.late:
             seconds += self.random.uniform(0.2, 1.5)
@@ -335,7 +335,7 @@ class Network:
             self._foreign(key.host)
             raise aiohttp.ClientConnectorError(key, ConnectionRefusedError(111, "Connection refused"))
         luck = self.random.random()
-        await asyncio.sleep(min(2 * self.travel(weather), SYN_TIMEOUT))
+        await asyncio.sleep(min(2 * self.latency(weather), SYN_TIMEOUT))
         for part, name, error in (
             (
                 weather.nameless,
@@ -369,78 +369,3 @@ class Network:
         wire.client.set_protocol(client)
         client.connection_made(wire.client)
         return client
-
-
-class _Ordered(dict):  # type: ignore[type-arg]
-    """A set that remembers the order, because aiohttp goes through its connections."""
-
-    def add(self, item: object) -> None:
-        self[item] = None
-
-    def remove(self, item: object) -> None:
-        del self[item]
-
-    def discard(self, item: object) -> None:
-        self.pop(item, None)
-
-
-class SimulatedConnector(aiohttp.BaseConnector):
-    """Gives an `aiohttp.ClientSession` the connections of a `Network`."""
-
-    def __init__(self, network: Network, weather: Weather, ip: str, *, limit: int, force_close: bool) -> None:
-        super().__init__(limit=limit, force_close=force_close)
-        self._network = network
-        self._weather = weather
-        self._ip = ip
-        self._acquired = _Ordered()  # type: ignore[assignment]
-
-    async def _create_connection(
-        self,
-        req: aiohttp.ClientRequest,
-        traces: object,
-        timeout: object,  # noqa: ASYNC109 - aiohttp's signature
-    ) -> ResponseHandler:
-        del traces, timeout
-        return await self._network.connect(self._weather, self._ip, req, self._factory)
-
-
-class SimulatedPort:
-    """Stands for `okx_sol_async.emulator.network.connections.ListeningPort`."""
-
-    def __init__(self, network: Network, server: web.Server, connection: type[ClientConnection]) -> None:
-        self._network = network
-        self._server = server
-        self._connection = connection
-        self._connections: dict[asyncio.BaseProtocol, ClientConnection] = {}
-        self._outages = 0
-        self._open = False
-        self.number = 443
-
-    @property
-    def listens(self) -> bool:
-        return self._open and not self._outages
-
-    def connection_of(self, request: web.BaseRequest) -> ClientConnection | None:
-        return self._connections.get(request.protocol)
-
-    async def open(self) -> None:
-        self._open = True
-        self._network.port = self
-
-    def accept(self) -> ClientConnection:
-        inner = self._server()
-        connection = self._connection(inner, lambda gone: self._connections.pop(gone.inner, None))
-        self._connections[inner] = connection
-        return connection
-
-    def begin_outage(self) -> None:
-        self._outages += 1
-        for connection in list(self._connections.values()):
-            connection.reset()
-
-    def end_outage(self) -> None:
-        self._outages -= 1
-
-    def close(self) -> None:
-        self._open = False
-        self._network.port = None

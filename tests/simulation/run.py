@@ -16,8 +16,8 @@ from tests.support.virtual_time import VirtualLoop
 
 
 @attrs.frozen
-class Told:
-    """What there is to tell of one world."""
+class WorldReport:
+    """What happened in one world."""
 
     seed: int
     days: float
@@ -39,8 +39,8 @@ class Told:
         return sum(broken.law == 5 for broken in self.broken)
 
 
-def simulate(seed: int, habits: Habits, *, until_broken: int | None = None) -> Told:
-    """Run the world of a seed, and return what there is to tell of it.
+def simulate(seed: int, habits: Habits, *, until_broken: int | None = None) -> WorldReport:
+    """Run the world of a seed, and return its report.
 
     Args:
         seed: which world.
@@ -61,7 +61,7 @@ def simulate(seed: int, habits: Habits, *, until_broken: int | None = None) -> T
         random.setstate(state)
 
 
-async def _simulate(seed: int, habits: Habits, until_broken: int | None, began: float) -> Told:
+async def _simulate(seed: int, habits: Habits, until_broken: int | None, began: float) -> WorldReport:
     loop = asyncio.get_running_loop()
     world, life = world_of(seed, loop, habits)
     book = world.book
@@ -74,7 +74,7 @@ async def _simulate(seed: int, habits: Habits, until_broken: int | None, began: 
         lived = loop.time() - began_at
         await world.finish()
     took, slowest = book.slowest
-    return Told(
+    return WorldReport(
         seed=seed,
         days=lived / DAY,
         seconds=time.perf_counter() - began,

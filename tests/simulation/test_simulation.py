@@ -31,15 +31,15 @@ SEEDS = (1, 8)
 
 
 def test_no_law_is_broken() -> None:
-    """Calls are healed or named, none is lost, and nothing leaks."""
+    """Calls are recovered or end in a named error, none is lost, and nothing leaks."""
     worlds = [simulate(seed, STORM) for seed in SEEDS]
 
-    for told in worlds:
-        assert () == told.broken, f"seed {told.seed}"
-        assert told.calls == sum(told.outcomes.values())
-        assert 0 == told.lost == told.leaked
-    assert sum(told.healed for told in worlds)
-    assert sum(told.named for told in worlds)
+    for report in worlds:
+        assert () == report.broken, f"seed {report.seed}"
+        assert report.calls == sum(report.outcomes.values())
+        assert 0 == report.lost == report.leaked
+    assert sum(report.healed for report in worlds)
+    assert sum(report.named for report in worlds)
 
 
 def test_one_seed_is_one_run() -> None:
@@ -52,11 +52,11 @@ def test_one_seed_is_one_run() -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_a_world_lasts_as_long_as_it_is_told_to(seed: int) -> None:
-    """Nobody in it waits for something beyond its end; only what goes wrong just then is let go on for some minutes."""
-    told = simulate(seed, Habits(days=0.05))
+def test_a_world_lasts_for_its_days(seed: int) -> None:
+    """Nothing in it waits beyond its end; only faults that are active at the end run on for some minutes."""
+    report = simulate(seed, Habits(days=0.05))
 
-    assert 0.05 <= told.days < 0.06
+    assert 0.05 <= report.days < 0.06
 
 
 # Each breaks one law in the system under simulation.
@@ -179,7 +179,7 @@ FOUND_BY = {
 
 @pytest.mark.parametrize("mutation", MUTATIONS)
 def test_a_broken_law_is_found(mutation: str) -> None:
-    """Whoever breaks the package breaks a law here: the simulation can fail."""
+    """The simulation can fail: each way to break the package breaks a law here."""
     law, replacements = MUTATIONS[mutation]
     found: set[int] = set()
     with ExitStack() as stack:

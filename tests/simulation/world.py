@@ -17,7 +17,6 @@ from unittest import mock
 
 import aiohttp
 import aiohttp.connector
-import attrs
 
 import okx_sol_async.emulator.network.server
 import okx_sol_async.ratelimit.bucket
@@ -25,22 +24,30 @@ import okx_sol_async.session
 import okx_sol_async.signing.signer
 import okx_sol_async.transport.call
 import okx_sol_async.transport.http
-from okx_sol_async import Balance, Credentials, LocalLimiter, OKXError, RateLimit, Scope, Session, SolStaking
+from okx_sol_async import Balance, Credentials, LocalLimiter, OKXError, Session, SolStaking
 from okx_sol_async.emulator import Emulator
 from okx_sol_async.emulator.network.connections import ClientConnection
-from okx_sol_async.endpoint import ACCOUNT_CONFIG, SYSTEM_TIME, Endpoint
-from okx_sol_async.signing.signer import timestamp_of
 from okx_sol_async.staking.endpoints import BALANCE
-from okx_sol_async.transport.clock import ServerClock
-from okx_sol_async.transport.clock_sync import ClockSynchronizer, Correction
+from okx_sol_async.transport.clock_sync import ClockSynchronizer
 from okx_sol_async.transport.http import MAX_CONNECTIONS, USER_AGENT
 from tests.simulation import laws
-from tests.simulation.book import TAG, Book, Entry, LogReader, current
-from tests.simulation.network import Network, SimulatedConnector, SimulatedPort, Weather, Wire
+from tests.simulation.book import Book, Entry, LogReader, current
+from tests.simulation.connector import SimulatedConnector, SimulatedPort
+from tests.simulation.machines import (
+    ENDPOINTS,
+    HOST,
+    PATIENT,
+    WRITES,
+    Machine,
+    Member,
+    Patience,
+    Slot,
+    WatchedClock,
+)
+from tests.simulation.network import Network, Weather, Wire
+from tests.simulation.watching import ask_time, correct, tag, watched_lease
 
 if TYPE_CHECKING:
-    from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
-
     from okx_sol_async.emulator import EmulatedUser
     from okx_sol_async.emulator.gateway.requests import ReceivedRequest
     from okx_sol_async.emulator.gateway.responses import ExchangeResponse
@@ -49,117 +56,13 @@ if TYPE_CHECKING:
 
 #: The world begins at midnight UTC of 1 January 2026.
 EPOCH: Final = 1_767_225_600.0
-HOST: Final = "openapi.okx.com"
-_STAKING: Final = "/api/v5/finance/staking-defi/sol"
 #: How long the end of a world waits for the last calls, in seconds.
 PATIENCE: Final = 3_600.0
-#: Garbage is collected after so many calls.
+#: Garbage is collected after this many calls.
 COLLECT_EVERY: Final = 2_000
 
 
-def _as_it_came(data: object) -> object:
-    return data
-
-
-HISTORY: Final[Endpoint[object]] = Endpoint(
-    "GET", f"{_STAKING}/purchase-redeem-history", RateLimit(6, 1.0, Scope.USER), _as_it_came
-)
-PRODUCT: Final[Endpoint[object]] = Endpoint(
-    "GET", f"{_STAKING}/product-info", RateLimit(3, 1.0, Scope.USER), _as_it_came
-)
-PURCHASE: Final[Endpoint[object]] = Endpoint(
-    "POST", f"{_STAKING}/purchase", RateLimit(2, 1.0, Scope.USER), _as_it_came, safe_to_resend=False
-)
-REDEEM: Final[Endpoint[object]] = Endpoint(
-    "POST", f"{_STAKING}/redeem", RateLimit(2, 1.0, Scope.USER), _as_it_came, safe_to_resend=False
-)
-#: What a service calls, by the name in the books.
-ENDPOINTS: Final[dict[str, Endpoint[Any]]] = {
-    "balance": BALANCE,
-    "history": HISTORY,
-    "product": PRODUCT,
-    "purchase": PURCHASE,
-    "redeem": REDEEM,
-    "identify": ACCOUNT_CONFIG,
-    "synchronize_clock": SYSTEM_TIME,
-}
-WRITES: Final = ("purchase", "redeem")
-
-
-class WatchedClock(ServerClock):
-    """A session's clock that remembers when it was read for which timestamp."""
-
-    __slots__ = ("_loop", "_read")
-
-    def __init__(self, wall: Callable[[], float], steady: Callable[[], float], loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(wall, steady)
-        self._loop = loop
-        self._read: dict[str, float] = {}
-
-    def now(self) -> float:
-        seconds = super().now()
-        if len(self._read) > 4_000:
-            self._read = dict(list(self._read.items())[2_000:])
-        self._read[timestamp_of(seconds)] = self._loop.time()
-        return seconds
-
-    def forget(self) -> None:
-        """Be as if the session had been made now."""
-        ServerClock.__init__(self, self._wall, self.steady)
-
-    def read_at(self, timestamp: str) -> float | None:
-        """Return the loop's time at which this timestamp was read."""
-        return self._read.get(timestamp)
-
-
-@attrs.define(eq=False)
-class Machine:
-    """One process on one machine, with its own clock, network and limits."""
-
-    ip: str
-    weather: Weather
-    #: `None` on the one whose sessions are given none: it is the limiter of the process.
-    limiter: LocalLimiter | None
-    buckets: LocalLimiter
-    #: The most connections of a session.
-    pool: int
-    #: By how many seconds the clock of the machine is ahead.
-    ahead: float = 0.0
-    slots: list[Slot] = attrs.field(factory=list)
-
-
 _machine: Final[contextvars.ContextVar[Machine]] = contextvars.ContextVar("machine")
-
-
-@attrs.define(eq=False)
-class Slot:
-    """A session and those that come after it when it was closed."""
-
-    machine: Machine
-    timeout: float
-    max_wait: float | None
-    attempts: int
-    session: Session
-    clock: WatchedClock
-    members: list[Member] = attrs.field(factory=list)
-    under_way: dict[Entry, None] = attrs.field(factory=dict)
-
-
-@attrs.define(eq=False)
-class Member:
-    """A key that is used in a slot."""
-
-    user: EmulatedUser
-    credentials: Credentials
-    identified: bool
-
-
-@attrs.frozen
-class Patience:
-    """What a caller does to its call: it cancels it, or has a timeout of its own; both in seconds."""
-
-    cancel_after: float | None = None
-    timeout: float | None = None
 
 
 class World:
@@ -228,7 +131,7 @@ class World:
             max_wait=max_wait,
             attempts=attempts,
             limiter=machine.limiter,
-            middlewares=[_tag],
+            middlewares=[tag],
             observe=self._report,
         )
         clock = self._clock_of(machine)
@@ -268,9 +171,7 @@ class World:
 
     # Calls.
 
-    def start(
-        self, slot: Slot, member: Member | None, what: str, patience: Patience = Patience()
-    ) -> asyncio.Task[None]:
+    def start(self, slot: Slot, member: Member | None, what: str, patience: Patience = PATIENT) -> asyncio.Task[None]:
         """Make a call, in a task of its own."""
         endpoint = ENDPOINTS[what]
         number = self.book.calls + 1
@@ -357,7 +258,7 @@ class World:
         del outcome
 
     def forget_ended(self) -> None:
-        """Let go of the tasks of calls that have ended."""
+        """Drop the tasks of calls that have ended."""
         self._tasks = {task: entry for task, entry in self._tasks.items() if not task.done()}
         if self.book.calls >= self._collect_at:
             # At times that the seed decides, because what is collected may speak.
@@ -389,8 +290,10 @@ class World:
                 return found.state
         return None
 
-    def _watched_process(self, request: ReceivedRequest, flow: CallFlow) -> ExchangeResponse:
-        response = self._process(request, flow)
+    def _watched_process(
+        self, request: ReceivedRequest, flow: CallFlow, passed: ExchangeResponse | None
+    ) -> ExchangeResponse:
+        response = self._process(request, flow, passed)
         user, held = flow.user, None
         if user is not None and response.code == "0" and request.method == "GET":
             if request.endpoint == str(BALANCE):
@@ -426,9 +329,9 @@ class World:
             for target, name, new in (
                 (okx_sol_async.transport.http, "_open_http", new_http),
                 (okx_sol_async.session, "PROCESS_LIMITER", self.process_limiter),
-                (okx_sol_async.ratelimit.bucket, "BucketLease", _watched_lease(self.book)),
-                (okx_sol_async.transport.call.Call, "ask_time", _ask_time),
-                (ClockSynchronizer, "correct", _correct),
+                (okx_sol_async.ratelimit.bucket, "BucketLease", watched_lease(self.book)),
+                (okx_sol_async.transport.call.Call, "ask_time", ask_time),
+                (ClockSynchronizer, "correct", correct),
                 (okx_sol_async.emulator.network.server, "ListeningPort", port),
                 # The suite's guard learns each signature at its leisure; the book searches for them itself.
                 (okx_sol_async.signing.signer, "sign", inspect.unwrap(okx_sol_async.signing.signer.sign)),
@@ -480,65 +383,3 @@ class World:
                 },
             ),
         )
-
-
-def _watched_lease(book: Book) -> type:
-    """Return the leases of this world, which tell the book what becomes of them."""
-
-    class WatchedLease(okx_sol_async.ratelimit.bucket.BucketLease):
-        __slots__ = ("_granted",)
-
-        def __init__(self, bucket: Any, loop: Any, number: int, since: float) -> None:
-            super().__init__(bucket, loop, number, since)
-            self._granted = book.granted(current.get(), bucket)
-
-        def answered(self) -> Any:
-            if self._open:
-                self._granted.answered_at = self._loop.time()
-                book.leases_held -= 1
-            return super().answered()
-
-        def abandoned(self) -> Any:
-            if self._open:
-                self._granted.abandoned_at = self._loop.time()
-                book.leases_held -= 1
-            return super().abandoned()
-
-    return WatchedLease
-
-
-_real_ask_time: Final = okx_sol_async.transport.call.Call.ask_time
-
-
-async def _ask_time(call: Any) -> Any:
-    entry = current.get()
-    if entry is None:
-        return await _real_ask_time(call)
-    entry.asked_time = entry.asking_time = True
-    try:
-        return await _real_ask_time(call)
-    finally:
-        entry.asking_time = False
-
-
-_real_correct: Final = ClockSynchronizer.correct
-
-
-async def _correct(clock: ClockSynchronizer, *refused: Any, **settings: Any) -> Correction:
-    correction = None
-    try:
-        correction = await _real_correct(clock, *refused, **settings)
-    finally:
-        entry = current.get()
-        if entry is not None and correction is not Correction.BY_DATE:
-            # It asked, or waited for another call that did, perhaps until the session was closed.
-            entry.asked_time = True
-    return correction
-
-
-async def _tag(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-    """Say on each request which call it is of."""
-    entry = current.get()
-    if entry is not None:
-        request.headers[TAG] = str(entry.number)
-    return await handler(request)

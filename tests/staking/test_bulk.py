@@ -1,4 +1,4 @@
-"""Many users at once: each answer as it comes, so many at a time, and nothing left behind."""
+"""Many users at once: each result as it comes, with bounded concurrency, and nothing left behind."""
 
 import asyncio
 import gc
@@ -66,8 +66,8 @@ class Exchange(Session):
         return Balance("OKSOL", Decimal(number), Decimal(0), Decimal(0))
 
 
-def test_each_user_is_given_once_as_the_answers_come() -> None:
-    """With a balance or with what went wrong; no more than so many are under way."""
+def test_each_user_is_given_once_as_the_responses_come() -> None:
+    """Each user comes with a balance or an error, and no more calls than `concurrency` are in flight."""
 
     async def scenario() -> tuple[list[tuple[str, str]], int]:
         session = Exchange()
@@ -86,8 +86,8 @@ def test_each_user_is_given_once_as_the_answers_come() -> None:
     assert 30 == most
 
 
-def test_a_reader_who_is_busy_is_not_overrun() -> None:
-    """No more is asked than can be held, and users are read only when they are asked for."""
+def test_a_slow_reader_is_not_overrun() -> None:
+    """No more calls are made than results can be held, and users are read only when they are called for."""
 
     async def scenario() -> list[tuple[int, int]]:
         made: list[int] = []
@@ -103,8 +103,8 @@ def test_a_reader_who_is_busy_is_not_overrun() -> None:
 
 
 @pytest.mark.parametrize("end", ["break", "cancel", "raise"])
-def test_leaving_ends_all_that_is_under_way(end: str) -> None:
-    """Nothing runs on behind the reader's back."""
+def test_leaving_the_loop_cancels_the_calls_in_flight(end: str) -> None:
+    """No task runs on after it."""
 
     async def scenario() -> tuple[int, int, int]:
         session = Exchange()
@@ -133,8 +133,8 @@ def test_leaving_ends_all_that_is_under_way(end: str) -> None:
     assert 19 <= cancelled <= 20
 
 
-def test_what_is_wrong_with_the_users_is_told() -> None:
-    """Their generator's own error comes through, and ends what is under way."""
+def test_an_error_of_the_users_generator_is_raised() -> None:
+    """It is raised as it is, and cancels the calls in flight."""
 
     def failing() -> Iterator[Credentials]:
         yield from users(30)
@@ -150,8 +150,8 @@ def test_what_is_wrong_with_the_users_is_told() -> None:
     assert 0 == run(scenario())
 
 
-def test_nobody_has_nothing() -> None:
-    """No users, no answers."""
+def test_no_users_give_no_results() -> None:
+    """An empty iterable gives nothing."""
 
     async def scenario() -> list[object]:
         return [found async for found in balances(Exchange(), [])]
@@ -161,13 +161,13 @@ def test_nobody_has_nothing() -> None:
 
 @pytest.mark.parametrize("concurrency", [0, -1, 1.5, True, None])
 def test_concurrency_is_a_whole_number(concurrency: object) -> None:
-    """Told at once."""
+    """The error is raised at once."""
     with pytest.raises(ConfigurationError, match=r"^concurrency must "):
         balances(Session(), [], concurrency=concurrency)  # type: ignore[arg-type]
 
 
 def test_ten_thousand_users_need_no_more_memory_than_a_thousand() -> None:
-    """What is held does not grow with their number."""
+    """What is held does not grow with the number of users."""
     # Always the same ones, because the guard against leaks remembers each.
     some = list(users(100))
 
@@ -191,7 +191,7 @@ def test_ten_thousand_users_need_no_more_memory_than_a_thousand() -> None:
     assert peak(10_000) < 1.5 * peak(1000)
 
 
-async def test_over_the_wire(exchange: Emulator, session: Session) -> None:
+async def test_three_hundred_users_over_the_network(exchange: Emulator, session: Session) -> None:
     """Three hundred users of one session, one of whom the exchange does not know."""
     known = [exchange.add_user().credentials for _ in range(300)]
     stranger = Credentials("unknown", "key", "altogether")
@@ -205,7 +205,7 @@ async def test_over_the_wire(exchange: Emulator, session: Session) -> None:
     assert 0 == exchange.count(code="50011")
 
 
-async def test_what_is_no_key_hides_nobody() -> None:
+async def test_an_invalid_key_does_not_hide_the_others() -> None:
     """It is given like any other failure, and the others have their balances."""
     async with Emulator() as exchange, Session(base_url=exchange.url) as session:
         found = [found async for _, found in balances(session, ["oops", exchange.credentials])]  # type: ignore[list-item]

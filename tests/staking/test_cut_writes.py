@@ -102,7 +102,7 @@ async def wired_user(exchange: Emulator) -> AsyncIterator[tuple[Cut, SolStaking]
 
 @pytest.mark.parametrize("way", ["request", "response"])
 async def test_a_purchase_cut_at_every_byte_is_sent_once(exchange: Emulator, way: str) -> None:
-    """And the history shows, each time, whether it happened."""
+    """The history shows each time whether it happened."""
     happened: Counter[bool] = Counter()
 
     async def purchase(length: int) -> None:
@@ -152,8 +152,8 @@ async def test_an_equal_purchase_before_is_not_taken_for_it(exchange: Emulator) 
     assert [order.request_time for order in user.orders][1:] == [found.request_time]
 
 
-async def test_what_is_learnt_of_okxs_time_does_not_swap_two_purchases() -> None:
-    """A `Date` says it to half a second, and equal purchases may follow each other faster."""
+async def test_the_error_of_okxs_time_does_not_swap_two_purchases() -> None:
+    """A `Date` is exact to half a second, and equal purchases may follow each other faster."""
     # OKX's second has just begun, so that its Date says half a second too much.
     ahead = -time.time() % 1.0
     async with Emulator(now=lambda: time.time() + ahead) as exchange, wired_user(exchange) as (cut, staking):

@@ -89,13 +89,13 @@ def test_every_order_is_given_once(
 
 @given(rows_of_an_exchange, st.booleans(), st.lists(st.tuples(times, st.integers(1, 3)), max_size=30), st.randoms())
 @settings(deadline=None, max_examples=200)
-def test_orders_that_come_in_meanwhile_displace_none(
+def test_new_orders_displace_none(
     rows: list[Order],
     inclusive: bool,  # noqa: FBT001
     coming: list[tuple[int, int]],
     random: object,
 ) -> None:
-    """All that was there at first is given once, whatever comes in, is completed, or changes its place in a millisecond."""
+    """Each order of the beginning is given once, whatever is added, completed or reordered within a millisecond."""
     latest = max(map(at_of, rows), default=1000)
 
     def go_on(exchange: Exchange) -> None:
@@ -121,10 +121,10 @@ def test_orders_that_come_in_meanwhile_displace_none(
 
 @pytest.mark.parametrize("inclusive", [False, True])
 @pytest.mark.parametrize("in_one", [SMALL, SMALL + 3])
-def test_a_millisecond_that_fills_a_page_is_told(
+def test_a_millisecond_that_fills_a_page_is_an_error(
     monkeypatch: pytest.MonkeyPatch, in_one: int, *, inclusive: bool
 ) -> None:
-    """Nobody can know what is behind it, so nothing is lost in silence; and it ends."""
+    """What follows it is unknown, so it raises an error instead of losing orders."""
     monkeypatch.setattr(history, "PAGE", SMALL)
     exchange = Exchange([order(1000), *[order(1005)] * in_one, order(1010)], inclusive)
     found: list[Order] = []
@@ -139,8 +139,8 @@ def test_a_millisecond_that_fills_a_page_is_told(
     assert 1010 == at_of(found[0])
 
 
-def test_pages_may_be_shorter_than_asked_for() -> None:
-    """A page that is short is not taken for the last one."""
+def test_pages_may_be_shorter_than_requested() -> None:
+    """A short page is not taken for the last one."""
 
     class Scarce(Exchange):
         async def fetch(self, after: int | None, size: int) -> tuple[Order, ...]:
@@ -151,8 +151,8 @@ def test_pages_may_be_shorter_than_asked_for() -> None:
     assert Counter(rows) == Counter(asyncio.run(collect(read_history(Scarce(rows, inclusive=False).fetch))))
 
 
-def test_an_exchange_that_gives_the_oldest_first_is_told() -> None:
-    """Its first page would hide all that is newer."""
+def test_an_exchange_that_gives_the_oldest_first_is_an_error() -> None:
+    """Its first page would hide all newer orders."""
 
     async def fetch(after: int | None, size: int) -> tuple[Order, ...]:
         return tuple(order(at) for at in range(1000, 1000 + size))
@@ -165,15 +165,15 @@ def test_an_exchange_that_gives_the_oldest_first_is_told() -> None:
     ("rows", "limit", "pages"), [(0, None, 1), (3, None, 2), (3, 3, 1), (250, None, 4), (250, 150, 2)]
 )
 def test_how_many_pages_it_takes(rows: int, limit: int | None, pages: int) -> None:
-    """One more than there are, to see that there are no more; none more where the limit is reached."""
+    """One call more than there are pages, to see the end; none more where the limit is reached."""
     exchange = Exchange([order(1000 + at) for at in range(rows)], inclusive=False)
     asyncio.run(collect(read_history(exchange.fetch, limit=limit)))
 
     assert pages == exchange.pages
 
 
-async def test_two_hundred_and_fifty_orders_at_the_exchange(exchange: Emulator, session: Session) -> None:
-    """Over the wire, with orders that share milliseconds at the end of each page, and one that is made meanwhile."""
+async def test_two_hundred_and_fifty_orders_over_the_network(exchange: Emulator, session: Session) -> None:
+    """Orders share milliseconds at the end of each page, and one is made meanwhile."""
     base = datetime(2026, 3, 1, tzinfo=UTC)
     exchange.user.add_orders(
         EmulatedOrder(
@@ -205,7 +205,7 @@ async def test_two_hundred_and_fifty_orders_at_the_exchange(exchange: Emulator, 
     "arguments",
     [{"limit": 0}, {"limit": 1.5}, {"since": datetime(2026, 1, 1)}, {"until": "2026"}, {"type": "x"}, {"status": 5}],  # noqa: DTZ001 - that is the mistake
 )
-def test_wrong_arguments_are_told_at_once(arguments: dict[str, object], exchange: Emulator) -> None:
-    """Before anything is awaited."""
+def test_wrong_arguments_are_refused_at_once(arguments: dict[str, object], exchange: Emulator) -> None:
+    """The error is raised before anything is awaited."""
     with pytest.raises(ConfigurationError, match=rf"^{next(iter(arguments))} must "):
         SolStaking(exchange.credentials).history(**arguments)  # type: ignore[arg-type]

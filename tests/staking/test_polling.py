@@ -51,9 +51,9 @@ def now() -> float:
 class Exchange(Session):
     """A session without a wire: each call takes its lease, and is answered by a function of the virtual time."""
 
-    def __init__(self, answer: Callable[[float], Balance | OKXError], *, took: float = 0.0) -> None:
+    def __init__(self, respond: Callable[[float], Balance | OKXError], *, took: float = 0.0) -> None:
         super().__init__(base_url="http://127.0.0.1:9", limiter=LocalLimiter())
-        self.answer = answer
+        self.respond = respond
         self.took = took
         self.began = now()
         self.asked: list[float] = []
@@ -75,7 +75,7 @@ class Exchange(Session):
         self.asked.append(at)
         await asyncio.sleep(self.took)
         lease.answered()
-        found = self.answer(at)
+        found = self.respond(at)
         if isinstance(found, OKXError):
             raise found
         return found
@@ -88,7 +88,7 @@ class Exchange(Session):
 
 def watching_for(
     seconds: float,
-    answer: Callable[[float], Balance | OKXError],
+    respond: Callable[[float], Balance | OKXError],
     *,
     every: float,
     changes_only: bool = True,
@@ -101,7 +101,7 @@ def watching_for(
     seen: list[tuple[float, int]] = []
 
     async def scenario() -> Exchange:
-        session = Exchange(answer, took=took)
+        session = Exchange(respond, took=took)
         others = asyncio.create_task(busy(session)) if busy is not None else None
         try:
             async with asyncio.timeout(seconds):
@@ -121,31 +121,31 @@ def watching_for(
     return seen, session.asked
 
 
-def test_it_gives_what_changes() -> None:
-    """The first balance at once, and then each that differs."""
+def test_a_watch_gives_what_changes() -> None:
+    """The first balance comes at once, and then each that differs."""
     seen, asked = watching_for(100, lambda at: balance(int(at // 25)), every=10)
 
     assert [(0, 0), (30, 1), (50, 2), (80, 3)] == seen
     assert 10 == len(asked)
 
 
-def test_each_time_if_it_is_asked_to() -> None:
-    """Changed or not."""
+def test_a_watch_can_give_every_balance() -> None:
+    """With `changes_only=False` each one is given, changed or not."""
     seen, _ = watching_for(35, lambda at: balance(1), every=10, changes_only=False)
 
     assert [(0, 1), (10, 1), (20, 1), (30, 1)] == seen
 
 
-def test_it_does_not_drift() -> None:
-    """However long answers take, the beat is that of the first time."""
+def test_a_watch_does_not_drift() -> None:
+    """However long responses take, the interval is counted from the first call."""
     _, asked = watching_for(1000, lambda at: balance(1), every=10, took=3.7)
 
     assert [pytest.approx(10 * beat, abs=0.01) for beat in range(100)] == asked
 
 
 @pytest.mark.parametrize(("took", "reading"), [(35.0, 0.0), (0.0, 35.0)])
-def test_after_a_stall_it_asks_once(took: float, reading: float) -> None:
-    """What it has missed is not made up for, whether an answer was late or whoever is watching was busy."""
+def test_after_a_stall_a_watch_calls_once(took: float, reading: float) -> None:
+    """Intervals that were missed are not made up for, whether a response was late or the reader was busy."""
     _, asked = watching_for(200, lambda at: balance(int(at)), every=10, took=took, reading=reading)
 
     assert [pytest.approx(40 * beat, abs=0.01) for beat in range(5)] == asked
@@ -160,8 +160,8 @@ def page_of_html() -> DecodeError:
 @pytest.mark.parametrize(
     "error", [Timeout("x"), TransportError("x"), Unavailable("x"), RateLimited("x"), page_of_html()], ids=repr
 )
-def test_it_survives_what_passes(error: OKXError, caplog: pytest.LogCaptureFixture) -> None:
-    """It goes on by itself, with growing pauses, and says so once."""
+def test_temporary_failures_do_not_stop_a_watch(error: OKXError, caplog: pytest.LogCaptureFixture) -> None:
+    """It goes on by itself, with growing pauses, and logs the outage once."""
     caplog.set_level(logging.INFO, "okx_sol_async")
     seen, asked = watching_for(300, lambda at: error if 5 < at < 200 else balance(at > 5), every=1)
 
@@ -182,14 +182,14 @@ def test_it_survives_what_passes(error: OKXError, caplog: pytest.LogCaptureFixtu
     [AuthenticationError("x"), PermissionDenied("x"), ConfigurationError("x"), Rejected("x"), DecodeError("x")],
     ids=repr,
 )
-def test_what_does_not_pass_ends_it(error: OKXError) -> None:
-    """A person must act, so a person is told."""
+def test_permanent_failures_end_a_watch(error: OKXError) -> None:
+    """A person must act, so the error is raised."""
     with pytest.raises(type(error)):
         watching_for(300, lambda at: error if at > 5 else balance(1), every=1)
 
 
 def test_an_awaited_call_goes_first() -> None:
-    """While calls wait for the limit, the watch does not stand among them; it asks when the last one has gone."""
+    """While calls wait for the limit, the watch does not stand among them; it calls when the last one has left."""
     left: list[float] = []
 
     async def busy(session: Exchange) -> None:
@@ -209,7 +209,7 @@ def test_an_awaited_call_goes_first() -> None:
     assert [20, 30] == [round(at) for at in asked[2:]]
 
 
-def test_it_takes_the_last_slot_but_waits_behind_all() -> None:
+def test_a_watch_takes_the_last_slot_but_waits_behind_all() -> None:
     """A call that comes after the watch has begun to wait is sent before it."""
     waits: list[float] = []
 
@@ -229,7 +229,7 @@ def test_it_takes_the_last_slot_but_waits_behind_all() -> None:
     assert 11.5 == pytest.approx(asked[1], abs=0.05)
 
 
-def test_a_bucket_that_is_paced_does_not_stop_it() -> None:
+def test_a_pace_does_not_stop_a_watch() -> None:
     """After a refusal there is one slot at a time for half a minute, and it takes one."""
 
     async def busy(session: Exchange) -> None:
@@ -264,7 +264,7 @@ def test_an_outage_and_its_end_are_reported() -> None:
 
     first, second = Unavailable("first"), Timeout("second")
 
-    def answer(at: float) -> Balance | OKXError:
+    def respond(at: float) -> Balance | OKXError:
         return first if 15 < at < 35 else second if 65 < at < 75 else balance(1)
 
     began: list[float] = []
@@ -275,12 +275,12 @@ def test_an_outage_and_its_end_are_reported() -> None:
     async def note(session: Exchange) -> None:
         began.append(session.began)
 
-    watching_for(100, answer, every=10, busy=note, on_outage=report)
+    watching_for(100, respond, every=10, busy=note, on_outage=report)
 
     assert [(20, first), (40, None), (70, second), (80, None)] == reported
 
 
-def test_what_on_outage_raises_ends_the_watch() -> None:
+def test_what_on_outage_raises_ends_a_watch() -> None:
     """An error of the caller's own function is not swallowed."""
 
     def report(error: OKXError | None) -> None:
@@ -298,8 +298,8 @@ def test_on_outage_is_callable() -> None:
 
 
 @pytest.mark.parametrize("moment", ["asleep", "asking", "crowded", "reading"])
-def test_closing_the_session_ends_it(moment: str) -> None:
-    """At once and without an error, wherever it is."""
+def test_closing_the_session_ends_a_watch(moment: str) -> None:
+    """It ends at once and without an error, wherever it is."""
 
     async def scenario() -> float:
         session = Exchange(lambda at: balance(int(at)), took=5.0 if moment == "asking" else 0.0)
@@ -323,8 +323,8 @@ def test_closing_the_session_ends_it(moment: str) -> None:
     assert run(scenario()) <= (3.1 if moment == "asking" else 0.01)
 
 
-def test_a_closed_session_is_no_session() -> None:
-    """To begin with one is a mistake."""
+def test_a_watch_on_a_closed_session_raises() -> None:
+    """Beginning with a closed session is a mistake."""
 
     async def scenario() -> None:
         session = Exchange(lambda at: balance(1))
@@ -336,13 +336,13 @@ def test_a_closed_session_is_no_session() -> None:
 
 
 @pytest.mark.parametrize("every", [0, -1, float("inf"), float("nan"), "5", None, True])
-def test_how_often_is_a_number_of_seconds(every: object) -> None:
-    """Told at once."""
+def test_every_is_a_number_of_seconds(every: object) -> None:
+    """The error is raised at once."""
     with pytest.raises(ConfigurationError, match=r"^every must "):
         SolStaking(CREDENTIALS, Session()).watch(every=every)  # type: ignore[arg-type]
 
 
-async def test_over_the_wire(exchange: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_watch_over_the_network(exchange: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """Changes come through; closing in the middle of a call ends it, and leaves nothing behind."""
     # It does not end because closing gives up on it.
     monkeypatch.setattr(okx_sol_async.session, "CLOSING_TIMEOUT", None)
@@ -367,7 +367,7 @@ async def test_over_the_wire(exchange: Emulator, monkeypatch: pytest.MonkeyPatch
 
 
 async def _faulted(exchange: Emulator) -> None:
-    """Wait until a call meets its fault, for as long as it takes."""
+    """Wait until a call has its fault."""
     while not exchange.tally().faulted:  # noqa: ASYNC110 - the emulator tells nobody
         await asyncio.sleep(0.01)
 
@@ -378,8 +378,8 @@ async def _exhaust(watch: AsyncGenerator[Balance, None]) -> None:
 
 
 @pytest.mark.parametrize("moment", ["asleep", "asking"])
-async def test_cancelling_it_is_cancelling(exchange: Emulator, moment: str) -> None:
-    """Nothing is swallowed."""
+async def test_a_cancelled_watch_is_cancelled(exchange: Emulator, moment: str) -> None:
+    """The cancellation is not swallowed."""
     asleep = asyncio.Event()
 
     async def read(session: Session) -> None:
@@ -397,7 +397,7 @@ async def test_cancelling_it_is_cancelling(exchange: Emulator, moment: str) -> N
 
 
 def test_the_pauses_are_bounded() -> None:
-    """However long an outage lasts."""
+    """They stop growing, however long an outage lasts."""
     outage = watching._Outage()
 
     assert [1, 2, 4, 8, 16, 30, 30] == [outage.note(Unavailable("x")) for _ in range(7)]

@@ -63,7 +63,9 @@ def test_which_order_is_accepted(other: Order, *, found: bool) -> None:
     st.floats(-25, 25),
 )
 @settings(deadline=None)
-def test_as_many_are_found_as_happened(sent: list[tuple[float, float, bool | None]], skew: float) -> None:
+def test_as_many_orders_are_found_as_there_were_writes(
+    sent: list[tuple[float, float, bool | None]], skew: float
+) -> None:
     """Equal writes do not take each other's orders, however wrong the clock is that OKX still accepts.
 
     `True` is a write that got its response; of the others, `False` never came to OKX, and `None` did.
@@ -87,7 +89,7 @@ def test_as_many_are_found_as_happened(sent: list[tuple[float, float, bool | Non
 
 
 @pytest.mark.parametrize("seed", range(200))
-def test_what_can_be_told_apart_is(seed: int) -> None:
+def test_writes_that_can_be_distinguished_get_their_own_orders(seed: int) -> None:
     """With clocks that agree, each write gets its own order if no equal write was sent between the two.
 
     Model-based: the model knows which write made which order. Writes take part from their first byte on; the process may
@@ -118,8 +120,8 @@ def test_what_can_be_told_apart_is(seed: int) -> None:
                 writes[number] = settled(one, found)
 
 
-def test_an_order_that_precedes_a_write_is_hardly_its_own() -> None:
-    """An earlier write is nearer to the truth than a later one that is nearer in time."""
+def test_an_order_before_a_write_is_probably_of_an_earlier_one() -> None:
+    """An earlier write is a better match than a later one that is nearer in time."""
     first, second, seen = write(0), write(5), order(3)
 
     assert find(first, [first, second], [seen]) is seen
@@ -127,8 +129,8 @@ def test_an_order_that_precedes_a_write_is_hardly_its_own() -> None:
 
 
 @pytest.mark.parametrize("outcome", [WriteOutcome.NOT_SEEN, WriteOutcome.NOT_FOUND])
-def test_one_that_was_not_found_has_its_order_last(outcome: WriteOutcome) -> None:
-    """Its caller knows it as one that did not happen, and may have sent the very write again that is looked up now."""
+def test_a_write_that_was_resolved_as_none_is_matched_last(outcome: WriteOutcome) -> None:
+    """Its caller takes it as one that did not happen, and may have sent an equal write that is resolved now."""
     first, again, seen = write(0), write(1), order(0.2)
 
     assert find(again, [first, again], [seen]) is None
@@ -137,8 +139,8 @@ def test_one_that_was_not_found_has_its_order_last(outcome: WriteOutcome) -> Non
     assert find(again, [first, again], [seen]) is seen
 
 
-def test_an_order_stays_the_one_of_the_write_that_it_was_given_to() -> None:
-    """Also when a further order comes into sight, and also when the two seem to cross."""
+def test_a_resolved_write_keeps_its_order() -> None:
+    """It keeps it when a further order appears, and when the two seem to cross."""
     first, second = write(0), write(1)
     early, late = order(0.1), order(1.1)
     given_late = settled(first, late)
@@ -201,8 +203,8 @@ def looking(
     return run(scenario())
 
 
-def test_it_is_looked_for_until_the_signature_is_refused() -> None:
-    """Then `None` says that nothing is in sight."""
+def test_an_order_is_looked_for_until_the_signature_expires() -> None:
+    """Then `None` says that there is none."""
     known, found, took, reads = looking(lambda _: [])
 
     assert found is None
@@ -221,7 +223,7 @@ def test_it_is_looked_for_until_the_signature_is_refused() -> None:
         (None, 39.9, 0.1, 2, WriteOutcome.NOT_FOUND),
     ],
 )
-def test_for_as_long_as_it_is_asked_to(
+def test_the_search_lasts_for_the_seconds_it_is_given(
     wait: float | None, late: float, took: float, reads: int, outcome: WriteOutcome
 ) -> None:
     """One read is enough when all is settled; the last one is at the very end; an early `None` is not final."""
@@ -231,7 +233,7 @@ def test_for_as_long_as_it_is_asked_to(
     assert [pytest.approx(took, abs=0.01), reads] == rest
 
 
-def test_a_history_that_lags() -> None:
+def test_a_history_that_lags_is_waited_for() -> None:
     """The order is found as soon as it is shown."""
     known, found, took, _ = looking(lambda elapsed: [order(0.2)] if elapsed > 7 else [])
 

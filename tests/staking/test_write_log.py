@@ -44,8 +44,8 @@ async def read(log: WriteLog, owner: str = "user:x") -> list[Write]:
     return list(await log.read(owner, ORIGIN, demo=False))
 
 
-async def test_it_keeps_writes_as_they_are(log: WriteLog) -> None:
-    """Each field of them, exactly, in the order of their time."""
+async def test_a_log_keeps_writes_as_they_are(log: WriteLog) -> None:
+    """Each field of them is exact, in the order of their time."""
     late = write(1, amt="0.000000001")
     found = attrs.evolve(
         write(),
@@ -143,7 +143,7 @@ def test_another_process_finds_what_was_written(tmp_path: Path) -> None:
     assert mine.id == printed_by(script, path).strip()
 
 
-async def test_many_may_write_at_a_time(tmp_path: Path) -> None:
+async def test_several_logs_may_write_to_one_file(tmp_path: Path) -> None:
     """Each log has a thread of its own, as another process has."""
     logs = [SQLiteWriteLog(tmp_path / "writes.db") for _ in range(8)]
     await asyncio.gather(*(logs[number % 8].put(write(number)) for number in range(80)))
@@ -151,7 +151,7 @@ async def test_many_may_write_at_a_time(tmp_path: Path) -> None:
     assert 80 == len(await read(logs[0]))
 
 
-async def test_what_was_begun_is_done_in_its_order_also_when_it_is_cancelled(tmp_path: Path) -> None:
+async def test_operations_keep_their_order_also_when_they_are_cancelled(tmp_path: Path) -> None:
     """A write that was cancelled while it was being logged is not in the log after it was removed."""
     log = SQLiteWriteLog(tmp_path / "writes.db")
     for _ in range(20):
@@ -166,8 +166,8 @@ async def test_what_was_begun_is_done_in_its_order_also_when_it_is_cancelled(tmp
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
-async def test_a_fork_may_go_on_writing(tmp_path: Path) -> None:
-    """It has no thread of its parent's."""
+async def test_a_forked_process_may_go_on_writing(tmp_path: Path) -> None:
+    """It does not use the thread of its parent."""
     log = SQLiteWriteLog(tmp_path / "writes.db")
     await log.put(write())
     script = f"""
@@ -189,8 +189,8 @@ if child:
     assert 4 == len(await read(log))
 
 
-def test_the_file_is_its_owners_and_alone_at_rest(tmp_path: Path) -> None:
-    """It says who stakes how much."""
+def test_the_file_is_readable_by_its_owner_only(tmp_path: Path) -> None:
+    """It shows who stakes how much; and when it is closed no other file is left beside it."""
     log = SQLiteWriteLog(tmp_path / "writes.db")
     asyncio.run(log.put(write()))
 
@@ -233,8 +233,8 @@ def _missing(path: Path) -> None:
         (_missing, "No such file"),
     ],
 )
-def test_a_file_that_cannot_be_used_says_so(tmp_path: Path, spoil: Callable[[Path], None], reason: str) -> None:
-    """By an error that names the file and the reason."""
+def test_a_file_that_cannot_be_used_raises(tmp_path: Path, spoil: Callable[[Path], None], reason: str) -> None:
+    """The error names the file and the reason."""
     path = tmp_path / "folder" / "writes.db"
     path.parent.mkdir()
     spoil(path)
@@ -246,8 +246,8 @@ def test_a_file_that_cannot_be_used_says_so(tmp_path: Path, spoil: Callable[[Pat
     assert str(path) in str(caught.value)
 
 
-async def test_a_file_that_stays_locked_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After some seconds."""
+async def test_a_file_that_stays_locked_raises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error comes after some seconds."""
     monkeypatch.setattr(write_log, "BUSY_TIMEOUT", 0.05)
     log = SQLiteWriteLog(tmp_path / "writes.db")
     await log.put(write())

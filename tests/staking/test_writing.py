@@ -140,10 +140,10 @@ async def test_a_log_that_fails_afterwards_does_not_hide_the_outcome(
 
 
 @pytest.mark.parametrize("processed", [True, False])
-async def test_what_a_lost_response_leaves_is_resolved(
+async def test_a_write_with_a_lost_response_is_resolved(
     exchange: Emulator, log: MemoryWriteLog, *, processed: bool
 ) -> None:
-    """Through the error, or from the log; and then it is open no longer."""
+    """It is resolved through the error or from the log, and then no longer open."""
     async with session_of(exchange, log) as session:
         staking = SolStaking(exchange.credentials, session)
         error = await lost(staking, exchange, processed=processed)
@@ -162,7 +162,7 @@ async def test_what_a_lost_response_leaves_is_resolved(
 
 
 async def test_a_cancelled_write_is_open_if_it_may_have_left(exchange: Emulator, log: MemoryWriteLog) -> None:
-    """One that was cancelled at any step: it happened and is open, or it did not happen."""
+    """Cancelled at any step, it happened and is open, or it did not happen."""
     async with session_of(exchange, log) as session:
         staking = SolStaking(exchange.credentials, session)
         steps, ended = 0, False
@@ -187,8 +187,8 @@ async def test_a_cancelled_write_is_open_if_it_may_have_left(exchange: Emulator,
     assert steps > 10
 
 
-async def test_a_write_that_was_certainly_not_done_is_not_in_the_log(exchange: Emulator, log: MemoryWriteLog) -> None:
-    """Refused, or never sent."""
+async def test_a_write_that_certainly_did_not_happen_is_not_in_the_log(exchange: Emulator, log: MemoryWriteLog) -> None:
+    """It was refused, or never sent."""
     exchange.user.sol = Decimal(0)
     async with session_of(exchange, log, max_wait=0) as session:
         staking = SolStaking(exchange.credentials, session)
@@ -250,7 +250,7 @@ async def test_a_write_takes_no_part_while_it_waits_after_a_refusal(exchange: Em
     assert 0 == len(log)
 
 
-async def test_what_is_in_flight_is_not_open(exchange: Emulator, log: MemoryWriteLog) -> None:
+async def test_a_write_in_flight_is_not_open(exchange: Emulator, log: MemoryWriteLog) -> None:
     """Its caller waits for it."""
     exchange.fail_next(Delay(back=1), endpoint=PURCHASE)
     async with session_of(exchange, log) as session:
@@ -314,7 +314,7 @@ async def test_a_write_is_resolved_where_it_was_made(exchange: Emulator, log: Me
 
 
 @pytest.mark.parametrize("wait", [-1, float("inf"), "5", True])
-async def test_how_long_to_wait_is_a_number_of_seconds(exchange: Emulator, log: MemoryWriteLog, wait: object) -> None:
+async def test_wait_is_a_number_of_seconds(exchange: Emulator, log: MemoryWriteLog, wait: object) -> None:
     """Nothing else is accepted."""
     async with session_of(exchange, log) as session:
         error = await lost(SolStaking(exchange.credentials, session), exchange, processed=False)
@@ -322,7 +322,7 @@ async def test_how_long_to_wait_is_a_number_of_seconds(exchange: Emulator, log: 
             await error.resolve(wait=wait)  # type: ignore[arg-type]
 
 
-async def test_a_write_that_is_none_of_ours_cannot_be_looked_up() -> None:
+async def test_a_foreign_object_cannot_be_resolved() -> None:
     """The error says so."""
     with pytest.raises(ConfigurationError, match=r"SolStaking\.purchase"):
         await OutcomeUnknown("x").resolve()
@@ -346,8 +346,8 @@ async def test_a_middleware_that_fails_after_it_has_sent_a_write_leaves_it_open(
         assert [True] == [await SolStaking(exchange.credentials, session).resolve(one) is not None for one in writes]
 
 
-async def test_an_unusable_log_is_reported_at_once() -> None:
-    """It has the methods of the protocol."""
+async def test_an_unusable_log_is_refused_at_once() -> None:
+    """A write log has the methods of the protocol."""
     with pytest.raises(ConfigurationError, match=r"^write_log must ") as caught:
         Session(write_log=[])  # type: ignore[arg-type]
 
@@ -355,7 +355,7 @@ async def test_an_unusable_log_is_reported_at_once() -> None:
 
 
 @pytest.mark.real_clock
-async def test_a_file_is_used_without_holding_up_the_loop(exchange: Emulator, tmp_path: Path) -> None:
+async def test_a_log_file_does_not_block_the_loop(exchange: Emulator, tmp_path: Path) -> None:
     """With a real file, and a purchase that is cancelled while it is being logged."""
     log = SQLiteWriteLog(tmp_path / "writes.db")
     async with session_of(exchange, log) as session:

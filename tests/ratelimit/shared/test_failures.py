@@ -84,10 +84,10 @@ REPLIES: dict[str, Callable[[object], object]] = {
 @pytest.mark.parametrize("on_failure", ["local", "raise"])
 @pytest.mark.parametrize("reply", REPLIES)
 @on_a_shared_clock
-async def test_a_reply_that_makes_no_sense_is_a_failure_of_its_key(
+async def test_a_malformed_reply_is_a_failure_of_its_key(
     valkey_server: Valkey, caplog: pytest.LogCaptureFixture, on_failure: str, reply: str
 ) -> None:
-    """It is logged once, others are not concerned, and the fallback or the error follows."""
+    """It is logged once, other keys are not affected, and the fallback or the error follows."""
     limiter = RedisLimiter.from_url(valkey_server.url, timeout=5.0, on_failure=on_failure)  # type: ignore[arg-type]
     bucket, other = bucket_of(limiter, "user:a", SIX), bucket_of(limiter, "user:b", SIX)
     run = limiter.run
@@ -133,10 +133,10 @@ async def test_an_unexpected_exception_of_the_client_is_a_failure(valkey_server:
 
 
 @on_a_shared_clock
-async def test_rubbish_in_one_key_is_replaced_and_no_failure(
+async def test_garbage_in_one_key_is_replaced_and_no_failure(
     valkey_server: Valkey, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its user waits for one window, because what it was in place of is lost."""
+    """Its user waits for one window, because the history that it replaced is lost."""
     limiter = RedisLimiter.from_url(valkey_server.url, timeout=5.0, on_failure="raise")
     bucket, other = bucket_of(limiter, "user:a", SIX), bucket_of(limiter, "user:b", SIX)
     (await other.acquire()).answered()
@@ -156,10 +156,10 @@ async def test_rubbish_in_one_key_is_replaced_and_no_failure(
 
 @pytest.mark.parametrize("number", [1, 6, 12, 40])
 @on_a_shared_clock
-async def test_processes_share_the_limit_while_the_server_is_away(
+async def test_processes_share_the_limit_while_the_server_is_unavailable(
     valkey_server: Valkey, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    """From two seconds after the outage began no second has more calls than the limit, and all processes get some."""
+    """From two seconds after the outage began no second has more calls than the limit, and each process makes some."""
     monkeypatch.setattr(outage, "TRY_EVERY", 5.0)
     limiters = [RedisLimiter.from_url(valkey_server.url, timeout=5.0) for _ in range(number)]
     buckets = [bucket_of(limiter, "user:a", SIX) for limiter in limiters]

@@ -104,8 +104,8 @@ def test_the_script_does_what_the_model_does(
     assert model.most_within_a_window(HOLD) <= requests
 
 
-def test_six_at_once_and_then_in_turns(script: Script) -> None:
-    """What is idle is there at once; what is waited for is far enough apart that all take turns."""
+def test_six_leave_at_once_and_the_others_in_turns(script: Script) -> None:
+    """Free slots are given at once; slots with waiters are far enough apart that all processes take turns."""
     times = [script.reserve()[0] - script.now for _ in range(13)]
 
     assert [0] * 6 == times[:6]
@@ -113,8 +113,8 @@ def test_six_at_once_and_then_in_turns(script: Script) -> None:
     assert 2 * HOLD == times[12]
 
 
-def test_a_slot_that_is_given_back_is_the_next_ones(script: Script) -> None:
-    """At once, and also while another is reserved."""
+def test_a_slot_that_is_given_back_is_given_to_the_next_waiter(script: Script) -> None:
+    """It is given at once, and also while another is reserved."""
     for _ in range(6):
         script.reserve()
     at, name = script.reserve()
@@ -129,8 +129,8 @@ def test_a_slot_that_is_given_back_is_the_next_ones(script: Script) -> None:
     assert 7 == script.run("reserve", PER_PROCESS, 100, HOLD, APART, 0, 0, 1)[2] - 1
 
 
-def test_a_clock_that_is_set_back_holds_nobody_up(script: Script) -> None:
-    """The history goes back with it."""
+def test_a_clock_that_is_set_back_delays_no_call(script: Script) -> None:
+    """The history is moved back with it."""
     for _ in range(6):
         script.reserve()
     script.now -= 3_600_000_000
@@ -139,7 +139,7 @@ def test_a_clock_that_is_set_back_holds_nobody_up(script: Script) -> None:
 
 
 def test_lost_history_is_waited_for_once(script: Script) -> None:
-    """Who comes with a slot that is not known says that others may have sent as well."""
+    """A process whose last slot is unknown reports that others may have sent as well."""
     _, first = script.reserve()
     _, second = script.reserve()
     script.client.flushall()
@@ -155,7 +155,7 @@ def test_lost_history_is_waited_for_once(script: Script) -> None:
     assert script.now == script.reserve()[0]
 
 
-def test_what_was_sent_without_the_count_is_counted(script: Script) -> None:
+def test_calls_sent_without_the_server_are_counted(script: Script) -> None:
     """All wait for a window, and then for what others have sent meanwhile."""
     at, name = script.reserve(used=-1)
 
@@ -172,8 +172,8 @@ def test_what_was_sent_without_the_count_is_counted(script: Script) -> None:
     assert times[2] >= script.now + HOLD
 
 
-def test_nothing_is_kept_for_longer_than_it_matters(valkey_server: Valkey) -> None:
-    """The key of a user goes by itself, also after a refusal."""
+def test_keys_expire_when_they_no_longer_matter(valkey_server: Valkey) -> None:
+    """The key of a user expires by itself, also after a refusal."""
     script = Script(valkey_server, SET_BUT_FOR_EXPIRY)
     reserve = ("reserve", PER_PROCESS, 6, HOLD, APART, 0, 0, 1)
 
@@ -195,7 +195,7 @@ def test_nothing_is_kept_for_longer_than_it_matters(valkey_server: Valkey) -> No
 @given(refusals=st.lists(st.integers(0, 40_000_000), min_size=1, max_size=8))
 @settings(max_examples=50, deadline=None)
 def test_the_shared_pace_is_that_of_a_bucket(running_valkey: Valkey, refusals: list[int]) -> None:
-    """The server paces as `Pace` does, however refusals come."""
+    """The server paces as `Pace` does, whenever refusals come."""
     script, policy = Script(running_valkey), PushBack()
     first, longest, even = (round(1e6 * seconds) for seconds in policy.intervals(6, 1.0))
     pace: Pace | None = None
@@ -267,8 +267,8 @@ def test_the_last_of_sixty_leaves_when_all_before_it_have_given_up(script: Scrip
 
 
 @pytest.mark.parametrize("rubbish", [b"rubbish", b"", b"\x81\xa1a\x01", b"\x93\x01\x02\x03", b"\xc1"])
-def test_rubbish_under_a_key_is_replaced(script: Script, rubbish: bytes) -> None:
-    """What it was in place of is lost, so the first call waits for a window."""
+def test_garbage_under_a_key_is_replaced(script: Script, rubbish: bytes) -> None:
+    """The history that it replaced is lost, so the first call waits for a window."""
     script.client.set(KEY, rubbish)
 
     assert HOLD == script.reserve()[0] - script.now
@@ -278,14 +278,14 @@ def test_rubbish_under_a_key_is_replaced(script: Script, rubbish: bytes) -> None
 
 
 def test_a_key_of_another_type_is_replaced(script: Script) -> None:
-    """It is none of ours."""
+    """The script does not fail on it."""
     script.client.rpush(KEY, "a list")
 
     assert HOLD == script.reserve()[0] - script.now
 
 
 def test_a_reply_says_how_many_processes_use_the_bucket(script: Script) -> None:
-    """And which of them this one is; those that have not called lately do not count."""
+    """It also says which of them this one is; processes that have not called lately do not count."""
     for process in (7, 3, 5):
         script.reserve(ticket=process * PER_PROCESS)
     reserve = ("reserve", 5 * PER_PROCESS + 1, 6, HOLD, APART, 0, 0, 1)

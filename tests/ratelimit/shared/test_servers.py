@@ -54,8 +54,8 @@ async def behind_tls(server: Valkey, certificate: trustme.LeafCert) -> AsyncIter
         yield front.sockets[0].getsockname()[1]
 
 
-async def test_over_tls(valkey_server: Valkey, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A server whose certificate an authority of the caller's has issued."""
+async def test_a_server_behind_tls(valkey_server: Valkey, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A server with a certificate of the caller's own authority can be used."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     async with behind_tls(valkey_server, authority.issue_cert("localhost")) as port:
@@ -67,8 +67,8 @@ async def test_over_tls(valkey_server: Valkey, tmp_path: Path, caplog: pytest.Lo
 
 
 @pytest.mark.parametrize("wrong", ["authority", "name"])
-async def test_a_certificate_that_is_not_the_servers(valkey_server: Valkey, tmp_path: Path, wrong: str) -> None:
-    """Nothing is told to a server that may be somebody else's."""
+async def test_a_certificate_of_another_server_is_refused(valkey_server: Valkey, tmp_path: Path, wrong: str) -> None:
+    """Nothing is sent to a server whose certificate is another one's."""
     authority, another = trustme.CA(), trustme.CA()
     (another if wrong == "authority" else authority).cert_pem.write_to_path(tmp_path / "ca.pem")
     certificate = authority.issue_cert("localhost" if wrong == "authority" else "another.example")
@@ -121,8 +121,8 @@ async def test_a_cluster_of_three(caplog: pytest.LogCaptureFixture) -> None:
 # A client of the caller's.
 
 
-def test_a_borrowed_client_on_a_second_loop(valkey_server: Valkey) -> None:
-    """It belongs to the first, and who tries is told what to do instead of being left by itself."""
+def test_a_borrowed_client_is_refused_on_a_second_loop(valkey_server: Valkey) -> None:
+    """It belongs to the first loop, and the error on another one says what to do."""
     client = redis.asyncio.Redis.from_url(valkey_server.url)
     limiter = RedisLimiter(client, timeout=60)
 
@@ -145,7 +145,7 @@ def test_a_borrowed_client_on_a_second_loop(valkey_server: Valkey) -> None:
 
 
 async def test_a_loop_of_another_thread_connects_at_the_same_time(valkey_server: Valkey) -> None:
-    """Neither loses its connections while those of loops that were closed are let go."""
+    """Neither loses its connections while those of closed loops are dropped."""
     here, there = asyncio.get_running_loop(), asyncio.new_event_loop()
     async with RedisLimiter.from_url(valkey_server.url, timeout=60) as limiter:
 
