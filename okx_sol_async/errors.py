@@ -46,6 +46,7 @@ class CallDetails(TypedDict, total=False):
     attempts: int | None
     waited: float | None
     retry_after: float | None
+    sent_at: datetime | None
 
 
 class ErrorDetails(CallDetails, total=False):
@@ -79,6 +80,8 @@ class OKXError(Exception):
     waited: float | None
     #: Seconds after which the same call may succeed; `None` where that is not known.
     retry_after: float | None
+    #: The time in the signature of the last send (UTC), by OKX's clock as the session knows it; `None` if nothing was sent.
+    sent_at: datetime | None
     #: Whether the same call may work when it is made again later. A write is another matter: see `OutcomeUnknown`.
     transient: bool = False
 
@@ -92,6 +95,7 @@ class OKXError(Exception):
         self.attempts = details.get("attempts")
         self.waited = details.get("waited")
         self.retry_after = details.get("retry_after")
+        self.sent_at = details.get("sent_at")
         if "transient" in details:
             self.transient = details["transient"]
 
@@ -186,13 +190,19 @@ class ClockSkew(APIError):
 
 
 class RateLimited(APIError):
-    """OKX counted too many calls, ten times in a row or until ``max_wait`` was over."""
+    """OKX counted too many calls, ten times in a row or until ``max_wait`` was over.
+
+    `retry_after` says when this user's next turn is free, after the pause that follows a refusal.
+    """
 
     transient = True
 
 
 class Unavailable(APIError):
-    """OKX is busy, down or under maintenance. The same call may work later."""
+    """OKX is busy, down or under maintenance. The same call may work later.
+
+    `retry_after` is what the response asks for with ``Retry-After``, and `None` without that.
+    """
 
     transient = True
 
@@ -202,12 +212,13 @@ class Rejected(APIError):
 
 
 class OutcomeUnknown(OKXError):
-    """A write was sent and no response says whether it happened. Look it up before you send it again: `resolve`."""
+    """A write was sent and no response says whether it happened. Look it up before you send it again: `resolve`.
+
+    OKX accepts it only within 30 seconds of `sent_at`, by its own clock.
+    """
 
     #: What happened instead of a response.
     reason: OKXError | None
-    #: The timestamp of its signature (UTC). OKX accepts it only within 30 seconds of that, by its own clock.
-    sent_at: datetime | None
     #: The write, to be kept and passed to `SolStaking.resolve`, also in another process or session; `None` for a call
     #: that was not made with `SolStaking.purchase` or `SolStaking.redeem`.
     write: Write | None = None
@@ -219,12 +230,10 @@ class OutcomeUnknown(OKXError):
         message: str,
         *,
         reason: OKXError | None = None,
-        sent_at: datetime | None = None,
         **details: Unpack[ErrorDetails],
     ) -> None:
         super().__init__(message, **details)
         self.reason = reason
-        self.sent_at = sent_at
 
     @property
     def type(self) -> OrderType | None:

@@ -17,7 +17,17 @@ from okx_sol_async.errors import ConfigurationError, OKXError
 #: A value of JSON.
 Builtin: TypeAlias = "str | int | float | bool | list[Builtin] | dict[str, Builtin] | None"
 
-_ERROR_FIELDS: Final = ("code", "status", "endpoint", "trace_id", "hint", "attempts", "waited", "retry_after")
+_ERROR_FIELDS: Final = (
+    "code",
+    "status",
+    "endpoint",
+    "trace_id",
+    "hint",
+    "attempts",
+    "waited",
+    "retry_after",
+    "sent_at",
+)
 
 
 @overload

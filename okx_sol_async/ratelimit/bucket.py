@@ -65,6 +65,11 @@ class BucketLease:
         """Wait for a lease for the same call again, ahead of all that came after it; in the background, of those there."""
         return await self._bucket.wait_again(self._number, deadline, background=background)
 
+    @property
+    def wait(self) -> float:
+        """The seconds that a call made now would wait at least."""
+        return self._bucket.wait
+
     def _end(self) -> BucketState | None:
         """End it; return the state that still counts the call, if any does."""
         if not self._open:

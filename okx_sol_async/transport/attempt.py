@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
 import aiohttp
@@ -200,6 +200,11 @@ class Attempt:
         """OKX's time in the signature, in seconds since 1970; where there is none, that of the lease."""
         timestamp = self.request.headers.get(TIMESTAMP)
         return self._leased_at if timestamp is None else datetime.fromisoformat(timestamp).timestamp()
+
+    @property
+    def sent_at(self) -> datetime | None:
+        """The same as a time in UTC; `None` while it has no lease."""
+        return None if self.lease is None else datetime.fromtimestamp(self.signed_at, UTC)
 
     @property
     def times(self) -> RoundTrip:

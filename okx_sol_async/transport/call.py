@@ -10,7 +10,8 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
 from okx_sol_async.endpoint import SYSTEM_TIME
-from okx_sol_async.errors import ConfigurationError, OKXError, QueueTimeout, SessionClosed, Unavailable
+from okx_sol_async.errors import ConfigurationError, OKXError, QueueTimeout, RateLimited, SessionClosed, Unavailable
+from okx_sol_async.ratelimit.bucket import BucketLease
 from okx_sol_async.signing.signer import SIGN, Signer
 from okx_sol_async.transport import failures
 from okx_sol_async.transport.attempt import Attempt
@@ -239,6 +240,8 @@ class Call(Generic[R]):
 
     def _final(self, failure: BaseException) -> BaseException:
         """Return what is raised in the end: for a write that may have happened, that its outcome is unknown."""
+        if isinstance(failure, RateLimited) and self.record.refusals and isinstance(self.bucket, BucketLease):
+            return failure.with_details(retry_after=self.bucket.wait)
         if not isinstance(failure, OKXError) or self.endpoint.safe_to_resend or not self._may_have_happened(failure):
             return failure
         attempt = self.attempt
@@ -296,6 +299,7 @@ class Call(Generic[R]):
             credentials=self.credentials,
             signature="" if self.attempt is None else self.attempt.request.headers.get(SIGN, ""),
             clock_offset=self.state.clock.server_clock.offset,
+            sent_at=None if self.attempt is None else self.attempt.sent_at,
         )
 
     def _session_closed(self) -> SessionClosed:

@@ -49,6 +49,8 @@ class FailureContext:
     signature: str
     #: By how many seconds OKX's clock is ahead of that of this machine; `None` where it is not known.
     clock_offset: float | None
+    #: OKX's time in the signature of the last send; `None` if nothing was sent.
+    sent_at: datetime | None = None
 
     def redact(self, text: str) -> str:
         """Return ``text`` without secrets."""
@@ -56,7 +58,7 @@ class FailureContext:
 
     def details(self) -> CallDetails:
         """Return what every error of the call has."""
-        return CallDetails(endpoint=self.endpoint, attempts=self.attempts, waited=self.waited)
+        return CallDetails(endpoint=self.endpoint, attempts=self.attempts, waited=self.waited, sent_at=self.sent_at)
 
 
 def of_exception(error: Exception, context: FailureContext) -> OKXError:
@@ -102,13 +104,13 @@ def outcome_unknown(failure: OKXError, signed_at: float, context: FailureContext
     """
     details = context.details()
     details["trace_id"] = failure.trace_id
+    details["sent_at"] = datetime.fromtimestamp(signed_at, UTC)
     return OutcomeUnknown(
         f"the call was sent, and no response says whether it happened: {failure.message}",
         code=failure.code,
         status=failure.status,
         hint="Look it up before you send it again.",
         reason=failure,
-        sent_at=datetime.fromtimestamp(signed_at, UTC),
         **details,
     )
 

@@ -95,6 +95,7 @@ def error_of(
     safe = context.redact(body.decode(errors="backslashreplace")).encode()
     details = context.details()
     details["trace_id"] = trace_id_of(headers, context)
+    details["retry_after"] = _retry_after(headers)
     try:
         envelope = read_envelope(safe)
     except DecodeError as error:
@@ -126,6 +127,12 @@ def trace_id_of(headers: Mapping[str, str], context: FailureContext) -> str | No
     """Return OKX's id of a call from the headers of its response."""
     trace_id = next((value for name in _TRACE_HEADERS if (value := headers.get(name))), None)
     return None if trace_id is None else one_line(context.redact(trace_id), 64)
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that a proxy or OKX asks to wait; a date is too inexact for that."""
+    value = headers.get("retry-after", "")
+    return float(value) if value.isascii() and value.isdecimal() and len(value) < 6 else None
 
 
 def safe_headers(headers: Mapping[str, str], context: FailureContext) -> Mapping[str, str]:
