@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.benchmarks import (
@@ -24,7 +25,9 @@ from tests.benchmarks import (
     pushback_tcp,
     schedules,
     users,
+    watched,
 )
+from tests.benchmarks.report import as_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -47,6 +50,7 @@ BENCHMARKS: Mapping[str, Callable[[], Iterator[Line]]] = {
     "schedules": schedules.run,
     "simulation": months.run,
     "money": money.run,
+    "watched": watched.run,
     "pictures": pictures.run,
 }
 #: It writes into docs/images, so it runs only when it is named.
@@ -69,18 +73,21 @@ def main() -> int:
         "names", nargs="*", metavar="name", help=f"any of {', '.join(BENCHMARKS)}; by default all but pictures"
     )
     parser.add_argument("--full", action="store_true", help=f"simulate for longer: {', '.join(IN_FULL)}; for minutes")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE too")
     arguments = parser.parse_args()
     names = arguments.names or [name for name in BENCHMARKS if name != ONLY_BY_NAME]
     unknown = [name for name in names if name not in BENCHMARKS]
     if unknown:
         parser.error(f"no benchmark is named {', '.join(unknown)}")
     benchmarks = {**BENCHMARKS, **IN_FULL} if arguments.full else BENCHMARKS
-    missed = []
+    lines: list[Line] = []
     for name in names:
         for line in benchmarks[name]():
             print(line, flush=True)
-            if line.missed:
-                missed.append(line)
+            lines.append(line)
+    if arguments.json is not None:
+        arguments.json.write_text(as_json(lines), encoding="utf-8")
+    missed = [line for line in lines if line.missed]
     for line in missed:
         print(f"MISSED   {line}", file=sys.stderr)
     return 1 if missed else 0

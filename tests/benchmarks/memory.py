@@ -33,7 +33,7 @@ WARM_UP = 500
 #: Calls under way at any one time.
 AT_ONCE = 50
 #: How much slower than real time the loop's clock goes during the calls.
-SLOWER = 20.0
+SLOWER = 100.0
 LATER = 2.0
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import platform
 from typing import TYPE_CHECKING
 
 import attrs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 
 @attrs.frozen
@@ -48,6 +50,12 @@ class Note:
 
 
 Line = Figure | Note
+
+
+def as_json(lines: Iterable[Line]) -> str:
+    """Return the figures, with the interpreter that they were measured on, as JSON."""
+    figures = [attrs.asdict(line) | {"missed": line.missed} for line in lines if isinstance(line, Figure)]
+    return json.dumps({"python": platform.python_version(), "figures": figures}, indent=2) + "\n"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[Note]:
