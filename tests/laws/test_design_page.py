@@ -44,18 +44,15 @@ def core_modules() -> list[str]:
     return sorted(path.as_posix() for path in paths if path.parts[0] not in {"emulator", "cli"})
 
 
-def test_file_of(module: str) -> Path:
+def file_of_tests(module: str) -> Path:
     """Return the file of the tests of a module, which mirrors its path."""
     folder, _, name = module.rpartition("/")
     return TESTS / folder / f"test_{name}"
 
 
-test_file_of.__test__ = False  # type: ignore[attr-defined]
-
-
 def test_each_module_of_the_core_has_tests_at_its_place() -> None:
     """`transport/attempt.py` is tested in `tests/transport/test_attempt.py`; exceptions are named with their file."""
-    without = {module for module in core_modules() if not test_file_of(module).exists()}
+    without = {module for module in core_modules() if not file_of_tests(module).exists()}
 
     assert set() == without - set(TESTED_ELSEWHERE)
     assert [] == [module for module in TESTED_ELSEWHERE if not (PACKAGE / module).exists()]
