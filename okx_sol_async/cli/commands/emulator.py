@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -76,19 +80,43 @@ async def emulator(
     if record is not None:
         _record_to(record, exchange)
     exchange.journal.listeners.append(RequestLog(_write_line, log).write_entry)
-    async with exchange:
-        # The keys for an exchange upstream are the user's own.
-        names = exchange.environment if upstream is None else ("OKX_BASE_URL",)
-        write("".join(f"export {name}={exchange.environment[name]}\n" for name in names))
-        sys.stdout.flush()
-        if log == "text":
-            _write_line(f"Set these variables where your bot runs. Page and control API: {exchange.url}/_emulator/\n")
-        await asyncio.Event().wait()
+    with _warnings_in_json() if log == "json" else nullcontext():
+        async with exchange:
+            # The keys for an exchange upstream are the user's own.
+            names = exchange.environment if upstream is None else ("OKX_BASE_URL",)
+            write("".join(f"export {name}={exchange.environment[name]}\n" for name in names))
+            sys.stdout.flush()
+            if log == "text":
+                _write_line(
+                    f"Set these variables where your bot runs. Page and control API: {exchange.url}/_emulator/\n"
+                )
+            await asyncio.Event().wait()
 
 
 def _write_line(line: str) -> None:
     sys.stderr.write(line)
     sys.stderr.flush()
+
+
+class _JsonLines(logging.Handler):
+    """Writes a record as a line of JSON."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        _write_line(json.dumps({"time": time, "level": record.levelname, "message": record.getMessage()}) + "\n")
+
+
+@contextmanager
+def _warnings_in_json() -> Iterator[None]:
+    """Write the emulator's own warnings, such as those of unknown endpoints, as JSON too."""
+    logger, handler = logging.getLogger("okx_sol_async.emulator"), _JsonLines(logging.WARNING)
+    logger.propagate = False
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.propagate = True
+        logger.removeHandler(handler)
 
 
 def _record_to(path: Path, exchange: Emulator) -> None:

@@ -99,7 +99,9 @@ class Gateway:
     def _unknown(self, request: ReceivedRequest) -> ExchangeResponse:
         if any(endpoint.partition(" ")[2] == request.path for endpoint in self.endpoints):
             return refusal("50115")
-        _log.warning("The emulator has no endpoint %s; stub() adds one", request.endpoint)
+        _log.warning(
+            "The emulator has no endpoint %s; Emulator.stub() or POST /_emulator/stubs adds one", request.endpoint
+        )
         return NOT_FOUND
 
     def _respond(self, request: ReceivedRequest, route: EndpointRoute) -> ExchangeResponse:

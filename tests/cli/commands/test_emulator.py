@@ -63,12 +63,16 @@ def test_state_token_and_a_log_in_json(tmp_path: Path) -> None:
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(variables["OKX_BASE_URL"] + "/_emulator/users")  # noqa: S310 - loopback
         refused.value.close()
+        with pytest.raises(urllib.error.HTTPError) as unknown:
+            urllib.request.urlopen(variables["OKX_BASE_URL"] + "/api/v5/trade/order")  # noqa: S310 - loopback
+        unknown.value.close()
         process.send_signal(signal.SIGTERM)
         _, log = process.communicate()
 
     assert (NAMES, "http://127.0.0.2") == (list(variables), variables["OKX_BASE_URL"].rpartition(":")[0])
     assert ("3.25000000", 401, 143) == (row["amt"], refused.value.code, process.returncode)
-    [line] = map(json.loads, log.splitlines())
+    line, warning, _ = map(json.loads, log.splitlines())
+    assert ("WARNING", True) == (warning["level"], "no endpoint GET /api/v5/trade/order" in warning["message"])
     assert [*FIELDS, "faults"] == list(line)
     assert (variables["OKX_USER_ID"], "GET", BALANCE_PATH, 200, "0", 1) == tuple(line[name] for name in FIELDS[1:7])
 
@@ -77,11 +81,15 @@ def test_a_hint_and_a_log_in_text() -> None:
     """The hint says where the page is; each request is a line; Ctrl-C ends it with nothing else on stderr."""
     with serving() as (process, variables):
         fetch(variables)
+        with pytest.raises(urllib.error.HTTPError) as unknown:
+            urllib.request.urlopen(variables["OKX_BASE_URL"] + "/api/v5/trade/order")  # noqa: S310 - loopback
+        unknown.value.close()
         process.send_signal(signal.SIGINT)
         _, written = process.communicate()
 
     url = variables["OKX_BASE_URL"]
-    hint, line = written.splitlines()
+    hint, line, warning, _ = written.splitlines()
+    assert warning.startswith("okx-sol: The emulator has no endpoint GET /api/v5/trade/order; ")
     assert f"Set these variables where your bot runs. Page and control API: {url}/_emulator/" == hint
     assert [variables["OKX_USER_ID"], "GET", BALANCE_PATH, "200", "0", "1/s"] == line.split()[1:7]
     assert (8, 130) == (len(line.split()), process.returncode)

@@ -97,9 +97,9 @@ async def test_a_missing_endpoint_is_logged(call: Caller, caplog: pytest.LogCapt
     async with Emulator() as exchange, call.http.get(f"{exchange.url}/api/v5/market/ticker?instId=SOL-USDT"):
         pass
 
-    assert ["The emulator has no endpoint GET /api/v5/market/ticker; stub() adds one"] == [
-        record.message for record in caplog.records if record.levelname == "WARNING"
-    ]
+    assert [
+        "The emulator has no endpoint GET /api/v5/market/ticker; Emulator.stub() or POST /_emulator/stubs adds one"
+    ] == [record.message for record in caplog.records if record.levelname == "WARNING"]
 
 
 async def test_funding_balances(frozen_exchange: Emulator, staker: Staker) -> None:
