@@ -15,7 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 from tests.benchmarks.report import Figure, Line, Note
-from tests.support.money import run_program
+from tests.support.money import Falsehood, run_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ _PART: Final = 50
 def run(*, full: bool = False) -> Iterator[Line]:
     """Run the programs of the seeds from 0 on, on all processors."""
     programs = ALL_PROGRAMS if full else PROGRAMS
-    wrong: list[str] = []
+    wrong: list[tuple[Falsehood, str]] = []
     outcomes: Counter[str] = Counter()
     ambiguous = 0
     with ProcessPoolExecutor(os.cpu_count(), mp_context=multiprocessing.get_context("spawn")) as pool:
@@ -38,23 +38,25 @@ def run(*, full: bool = False) -> Iterator[Line]:
             outcomes += counted
             ambiguous += unclear
     resolved = sum(count for outcome, count in outcomes.items() if "resolved" in outcome)
-    writes = outcomes.total()
-    yield Figure(
-        "money", len(wrong), "false statements", 0, f"of {programs:,} programs with {writes:,} writes", digits=0
+    kinds = Counter(kind for kind, _ in wrong)
+    for kind in Falsehood:
+        yield Figure("money", kinds[kind], kind, 0, f"of {programs:,} programs", digits=0)
+    yield Note(
+        f"{outcomes.total():,} writes, of which {resolved:,} were resolved; of {ambiguous:,} of those, time alone cannot"
+        " say which of several equal writes they were"
     )
-    yield Note(f"{resolved:,} writes were resolved; of {ambiguous:,} time alone cannot say which of several they were")
-    for line in wrong[:10]:
-        yield Note(line[:2000])
+    for kind, line in wrong[:10]:
+        yield Note(f"{kind}: {line[:2000]}")
 
 
-def _run_part(first: int) -> tuple[list[str], Counter[str], int]:
+def _run_part(first: int) -> tuple[list[tuple[Falsehood, str]], Counter[str], int]:
     logging.disable()
-    wrong: list[str] = []
+    wrong: list[tuple[Falsehood, str]] = []
     outcomes: Counter[str] = Counter()
     ambiguous = 0
     for seed in range(first, first + _PART):
         verdict = run_program(seed)
-        wrong += [f"seed {seed}: {line}" for line in verdict.wrong]
+        wrong += [(kind, f"seed {seed}: {line}") for kind, line in verdict.wrong]
         outcomes += verdict.outcomes
         ambiguous += verdict.ambiguous
     return wrong, outcomes, ambiguous

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -68,11 +69,20 @@ class Sent:
         return (self.type, round(self.amt)) == (other.type, round(other.amt))
 
 
+class Falsehood(enum.StrEnum):
+    """What may be wrong about what is said of a write."""
+
+    DENIED = "None for a write whose order the history shows"
+    MISTAKEN = "orders given to a write that was not the one, although times distinguish them"
+    MISSED = "sets of equal writes of which not as many were found as had happened"
+    OTHER = "other false statements"
+
+
 @attrs.define
 class Verdict:
     """What was wrong about one program, and what happened in it."""
 
-    wrong: list[str] = attrs.field(factory=list)
+    wrong: list[tuple[Falsehood, str]] = attrs.field(factory=list)
     outcomes: Counter[str] = attrs.field(factory=Counter)
     #: Writes of which nothing but the order of their times can say which of them happened, and it does not.
     ambiguous: int = 0
@@ -203,7 +213,7 @@ class Program:
         if resolve and self.is_one_user:
             one.found = await receipt.order()
             if one.found is None:
-                self.verdict.wrong.append(f"the receipt of {one.amt} found no order")
+                self._note(Falsehood.DENIED, f"the receipt of {one.amt} found no order")
 
     async def _resolve(self, client: SolStaking, log: MemoryWriteLog) -> None:
         """Resolve what is open, in any order, as another part of the program would."""
@@ -216,25 +226,28 @@ class Program:
             one.outcome += ", resolved"
         left = [write async for write in client.unresolved()]
         if left:
-            self.verdict.wrong.append(f"open after all was resolved: {left}")
+            self._note(Falsehood.OTHER, f"open after all was resolved: {left}")
+
+    def _note(self, kind: Falsehood, text: str) -> None:
+        self.verdict.wrong.append((kind, text))
 
     def _check(self, user: EmulatedUser) -> None:
         made = {order.amt: order for order in user.orders}
         if len(made) < len(user.orders):
-            self.verdict.wrong.append("money moved twice")
+            self._note(Falsehood.OTHER, "money moved twice")
         self.verdict.outcomes += Counter(one.outcome for one in self.sent)
         resolved = [one for one in self.sent if "resolved" in one.outcome]
         for one in self.sent:
             happened = one.amt in made
             if (one.outcome == "accepted" and not happened) or (one.outcome == "refused" and happened):
-                self.verdict.wrong.append(f"{one.outcome}, and happened is {happened}: {one}")
+                self._note(Falsehood.OTHER, f"{one.outcome}, and happened is {happened}: {one}")
             if one.outcome == "cancelled" and happened:
-                self.verdict.wrong.append(f"cancelled, not in the log, and it happened: {one}")
+                self._note(Falsehood.OTHER, f"cancelled, not in the log, and it happened: {one}")
         for one in resolved:
             equal = [other for other in resolved if other.is_equal(one)]
             count = sum(other.amt in made for other in equal)
             if count != sum(other.found is not None for other in equal):
-                self.verdict.wrong.append(f"of {one.type} {round(one.amt)}, {count} happened: {equal}")
+                self._note(Falsehood.MISSED, f"of {one.type} {round(one.amt)}, {count} happened: {equal}")
             self._check_result(one, made)
 
     def _check_result(self, one: Sent, made: dict[Decimal, EmulatedOrder]) -> None:
@@ -247,7 +260,8 @@ class Program:
         if any(is_mixed(other, rivals, made) for other in rivals):
             self.verdict.ambiguous += 1
         else:
-            self.verdict.wrong.append(f"said {found}, and the truth is {truth} of {one} among {rivals}")
+            kind = Falsehood.DENIED if found is None else Falsehood.MISTAKEN
+            self._note(kind, f"said {found}, and the truth is {truth} of {one} among {rivals}")
 
 
 def is_mixed(one: Sent, rivals: list[Sent], made: dict[Decimal, EmulatedOrder]) -> bool:
