@@ -1,9 +1,10 @@
-"""Numbers that callers pass, checked: each error names its argument, what is wrong with it, and what it must be."""
+"""What callers pass, checked: each error names its argument, what is wrong with it, and what it must be."""
 
 from __future__ import annotations
 
-import math
+import sys
 from decimal import Decimal
+from typing import TypeGuard
 
 from okx_sol_async.errors import ConfigurationError
 
@@ -17,8 +18,7 @@ def whole_number(argument: str, value: object, most: int | None = None) -> int:
     """
     if type(value) is not int or value < 1 or (most is not None and value > most):
         bounds = "on" if most is None else f"to {most}"
-        message = f"{argument} must be a whole number from 1 {bounds}, not {shown(value)}"
-        raise ConfigurationError(message, argument=argument)
+        raise wrong(value, argument, f"a whole number from 1 {bounds}")
     return value
 
 
@@ -32,12 +32,11 @@ def seconds(argument: str, value: object, *, positive: bool) -> float:
     if (
         isinstance(value, bool)
         or not isinstance(value, int | float)
-        or not 0 <= value < math.inf
+        or not 0 <= value <= sys.float_info.max
         or (positive and value == 0)
     ):
         bound = "above 0" if positive else "from 0 on"
-        message = f"{argument} must be a finite number of seconds {bound}, not {shown(value)}"
-        raise ConfigurationError(message, argument=argument)
+        raise wrong(value, argument, f"a finite number of seconds {bound}")
     return float(value)
 
 
@@ -49,12 +48,51 @@ def part(argument: str, value: object) -> float:
 
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
-        message = f"{argument} must be a number above 0 and up to 1, not {shown(value)}"
-        raise ConfigurationError(message, argument=argument)
+        raise wrong(value, argument, "a number above 0 and up to 1")
     return float(value)
+
+
+def is_text(value: object) -> TypeGuard[str]:
+    """Return whether ``value`` is a string that can be sent and stored."""
+    try:
+        return isinstance(value, str) and value.encode().decode() == value
+    except UnicodeEncodeError:
+        return False
+
+
+def text(argument: str, value: object) -> str:
+    """Return ``value`` if it is a string that can be sent.
+
+    Raises:
+        ConfigurationError: it is not.
+
+    """
+    if is_text(value):
+        return value
+    raise wrong(value, argument, "a string")
+
+
+def flag(argument: str, value: object) -> bool:
+    """Return ``value`` if it is `True` or `False`.
+
+    Raises:
+        ConfigurationError: it is not.
+
+    """
+    if isinstance(value, bool):
+        return value
+    raise wrong(value, argument, "True or False")
+
+
+def wrong(value: object, argument: str, wanted: str) -> ConfigurationError:
+    """Return the error for an argument that is not as it is wanted."""
+    return ConfigurationError(f"{argument} must be {wanted}, not {shown(value)}", argument=argument)
 
 
 def shown(value: object) -> str:
     """Return a value for a message, or its type if it is long."""
-    text = str(value) if isinstance(value, Decimal) else repr(value)
-    return text if len(text) <= 60 else f"a {type(value).__name__}"
+    try:
+        text = str(value) if isinstance(value, Decimal) else repr(value)
+    except Exception:  # noqa: BLE001 - it is the caller's object, and an integer may be too long to be written out
+        text = ""
+    return text if 0 < len(text) <= 60 else f"a {type(value).__name__}"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Final, Generic, TypeVar
 
 import attrs
 
+from okx_sol_async._checks import flag, text, wrong
 from okx_sol_async.codec.structure import read_rows
 from okx_sol_async.errors import DecodeError
 from okx_sol_async.models import AccountConfig, FundingBalance, SystemStatus, SystemTime
@@ -15,10 +17,18 @@ from okx_sol_async.ratelimit.limit import RateLimit, Scope
 
 R = TypeVar("R")
 
+# Any other character would be sent in another spelling than it is signed in.
+_PATH: Final = re.compile(r"/[A-Za-z0-9._~/-]*", re.ASCII)
+
 
 @attrs.frozen
 class Endpoint(Generic[R]):
-    """One of OKX's endpoints, whose result is an ``R``."""
+    """One of OKX's endpoints, whose result is an ``R``.
+
+    Raises:
+        ConfigurationError: a field is not as said here; its ``argument`` names it.
+
+    """
 
     #: ``"GET"`` or ``"POST"``.
     method: str
@@ -33,6 +43,18 @@ class Endpoint(Generic[R]):
     #: Whether sending it twice does no more than sending it once. What is not is a write: it is sent again only when OKX
     #: has certainly refused it, and may end in `OutcomeUnknown`.
     safe_to_resend: bool = True
+
+    def __attrs_post_init__(self) -> None:
+        if text("method", self.method) not in {"GET", "POST"}:
+            raise wrong(self.method, "method", "'GET' or 'POST'")
+        if not _PATH.fullmatch(text("path", self.path)):
+            raise wrong(self.path, "path", "a path such as '/api/v5/public/time', without a query")
+        if not isinstance(self.limit, RateLimit):
+            raise wrong(self.limit, "limit", "a RateLimit")
+        if not callable(self.decode):
+            raise wrong(self.decode, "decode", "callable")
+        flag("signed", self.signed)
+        flag("safe_to_resend", self.safe_to_resend)
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"

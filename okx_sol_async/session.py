@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypedDict, TypeVar, Unpack
 import attrs
 from yarl import URL
 
-from okx_sol_async._checks import seconds, whole_number
+from okx_sol_async._checks import flag, seconds, shown, whole_number
 from okx_sol_async.checkup import Checkup, check
 from okx_sol_async.config import Region, checked_origin, demo_from_env, region_from_env
 from okx_sol_async.endpoint import ACCOUNT_CONFIG, SYSTEM_TIME
@@ -28,7 +28,7 @@ from okx_sol_async.transport.http import USER_AGENT, Connections, another_loop, 
 from okx_sol_async.transport.in_flight import Shutdown
 from okx_sol_async.transport.metrics import Counters, Observe, observers_of
 from okx_sol_async.transport.report import response_of
-from okx_sol_async.transport.state import CallOptions, SessionState
+from okx_sol_async.transport.state import CallOptions, SessionState, check_call
 from okx_sol_async.writes import WriteLog
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ R = TypeVar("R")
 
 #: How long closing waits for the calls that it ends, in seconds.
 CLOSING_TIMEOUT: Final = 1.0
+#: The most times that OKX is asked for its time in one go.
+MAX_SAMPLES: Final = 100
 #: Keyword arguments for the client session of our own, which needs none, and for a borrowed one, which may have other
 #: defaults.
 NO_OPTIONS: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -117,7 +119,7 @@ class Session:
         write_log: WriteLog | None = None,
     ) -> None:
         if type(region) is not Region:
-            message = f"region must be one of {', '.join(map(str, Region))}, not {region!r}"
+            message = f"region must be one of {', '.join(map(str, Region))}, not {shown(region)}"
             raise ConfigurationError(message, argument="region")
         _check_method("http", http, "request")
         _check_method("limiter", limiter, "bucket")
@@ -125,7 +127,7 @@ class Session:
             _check_method("write_log", write_log, method)
         self._state = SessionState(
             origin=URL(region.value) if base_url is None else checked_origin(base_url),
-            demo=bool(demo),
+            demo=flag("demo", demo),
             middlewares=(*([remove_foreign_headers] if http else []), *_checked_middlewares(middlewares)),
             limiter=PROCESS_LIMITER if limiter is None else limiter,
             request_options=NO_OPTIONS if http is None else BORROWED_OPTIONS,
@@ -160,7 +162,7 @@ class Session:
         if base_url is None and region is None:
             base_url = os.environ.get("OKX_BASE_URL") or None
             region = region_from_env()
-        settings["region"] = region or Region.GLOBAL
+        settings["region"] = Region.GLOBAL if region is None else region
         settings["base_url"] = base_url
         settings["demo"] = demo_from_env() if demo is None else demo
         return cls(**settings)  # type: ignore[arg-type] # neither region nor demo is None any more
@@ -309,7 +311,8 @@ class Session:
             parameters: OKX's request parameters, by their names there: the query of a GET, the JSON body of a POST.
 
         Raises:
-            ConfigurationError: the session is closed, another event loop's, or the endpoint needs credentials.
+            ConfigurationError: the session is closed, another event loop's, or the endpoint needs credentials; or an argument is not as
+                said above.
             Timeout: no whole response within ``timeout`` in the last attempt, or no turn within ``max_wait``.
             TransportError: no whole response in the last attempt.
             DecodeError: a response came and is not OKX's.
@@ -332,11 +335,12 @@ class Session:
             OKXError: as `call` does.
 
         """
-        if max_age == 0 or self.closed:
+        age = seconds("max_age", max_age, positive=False)
+        if age == 0 or self.closed:
             # Where the session is closed, the call says so.
             return self.call(endpoint, credentials)
-        age = seconds("max_age", max_age, positive=False)
         self._connections.bind(asyncio.get_running_loop())
+        check_call(endpoint, credentials)
         key = self._state.bucket_key(endpoint, credentials)
         return self._state.shared_reads.read(
             key, age, lambda: self.call(endpoint, credentials), background=self._options.background
@@ -386,6 +390,7 @@ class Session:
             SessionClosed: as `call` does.
 
         """
+        check_call(endpoint, credentials, parameters)
         if self.closed and not (while_draining and self._shutdown.is_draining):
             raise _closed()
         http = self._connections.open(for_write=not endpoint.safe_to_resend)
@@ -425,20 +430,20 @@ class Session:
         Of several responses the quickest counts; it is exact to half the time that it took.
 
         Args:
-            samples: how often to ask.
+            samples: how many times to ask, up to 100.
 
         Returns:
             `clock_offset`, in seconds.
 
         Raises:
-            ConfigurationError: ``samples`` is not a whole number from 1 on; or as `call` does.
+            ConfigurationError: ``samples`` is not a whole number from 1 to 100; or as `call` does.
             OKXError: as `call` does.
 
         `OKX: Get system time <https://www.okx.com/docs-v5/en/#public-data-rest-api-get-system-time>`_
         (public, 10 requests in two seconds per IP address).
 
         """
-        await self._state.clock.synchronize(self._ask_time, whole_number("samples", samples))
+        await self._state.clock.synchronize(self._ask_time, whole_number("samples", samples, MAX_SAMPLES))
         return self._state.clock.server_clock.offset or 0.0
 
     async def _ask_time(self) -> TimeSample:
@@ -462,6 +467,7 @@ class Session:
             ConfigurationError: the endpoint needs credentials.
 
         """
+        check_call(endpoint, credentials)
         return self._state.limiter.bucket(self._state.bucket_key(endpoint, credentials), endpoint.limit)
 
     async def identify(self, credentials: Credentials) -> Credentials:
@@ -508,6 +514,19 @@ class Session:
         return await check(
             self, credentials, lambda region: Session(region=region, demo=self.demo, limiter=self._state.limiter)
         )
+
+
+def checked_session(session: object) -> Session:
+    """Return ``session`` if it is a `Session`.
+
+    Raises:
+        ConfigurationError: it is not.
+
+    """
+    if isinstance(session, Session):
+        return session
+    message = f"session must be a Session, not {type(session).__name__}"
+    raise ConfigurationError(message, argument="session")
 
 
 def _checked_max_wait(max_wait: float | None) -> float | None:

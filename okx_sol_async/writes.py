@@ -6,7 +6,7 @@ import enum
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Protocol
 
 import attrs
@@ -34,16 +34,39 @@ class WriteOutcome(enum.StrEnum):
         return self not in {WriteOutcome.TAKEN, WriteOutcome.NOT_FOUND}
 
 
+def _amount(value: Decimal | str) -> Decimal:
+    try:
+        return Decimal(value) if isinstance(value, str) else value
+    except InvalidOperation:
+        message = "amt is not a number"
+    raise ValueError(message)
+
+
+def _time(value: datetime | str) -> datetime:
+    return datetime.fromisoformat(value) if isinstance(value, str) else value
+
+
+def _time_or_none(value: datetime | str | None) -> datetime | None:
+    return None if value is None else _time(value)
+
+
 @attrs.frozen
 class Write:
-    """A purchase or redemption whose first byte may have left. It holds no key and no secret."""
+    """A purchase or redemption whose first byte may have left. It holds no key and no secret.
+
+    It can be pickled, and stored as JSON: ``Write(**json.loads(to_json(write)))`` is equal to ``write``.
+
+    Raises:
+        ValueError: ``type`` or ``outcome`` is no such word, or a text is not the amount or the time that it should be.
+
+    """
 
     #: Which of the two it is.
-    type: OrderType
+    type: OrderType = attrs.field(converter=OrderType)
     #: The amount, in SOL for a purchase and in OKSOL for a redemption.
-    amt: Decimal
+    amt: Decimal = attrs.field(converter=_amount)
     #: The timestamp of its signature (UTC), by OKX's clock as far as the session knows it.
-    sent_at: datetime
+    sent_at: datetime = attrs.field(converter=_time)
     #: Whose it is: `Credentials.owner`, which is the user's label or a hash of the key.
     owner: str
     #: The host that it was sent to: ``"https://openapi.okx.com"``.
@@ -53,9 +76,9 @@ class Write:
     #: OKX's id of the call; `None` without a response that has one.
     trace_id: str | None = None
     #: What is known of it.
-    outcome: WriteOutcome = WriteOutcome.UNKNOWN
+    outcome: WriteOutcome = attrs.field(default=WriteOutcome.UNKNOWN, converter=WriteOutcome)
     #: The ``request_time`` of the order that it was found to be; `None` while that is not known.
-    ordered_at: datetime | None = None
+    ordered_at: datetime | None = attrs.field(default=None, converter=_time_or_none)
     #: An id of this package's, unique over all processes. OKX never sees it.
     id: str = attrs.field(factory=lambda: uuid.uuid4().hex)
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, Self
 
-from okx_sol_async._checks import seconds
+from okx_sol_async._checks import seconds, shown, wrong
 from okx_sol_async.errors import ConfigurationError
 from okx_sol_async.ratelimit.estimates import earliest_departure, free_slots
 from okx_sol_async.ratelimit.latency import MaxLatency
+from okx_sol_async.ratelimit.limit import RateLimit
 from okx_sol_async.ratelimit.merging import bind, reap_orphans
 from okx_sol_async.ratelimit.pacing import DEFAULT, PushBack
 from okx_sol_async.ratelimit.state import BucketState, Handle, Rules, SlotSource, make_rules
@@ -19,7 +21,7 @@ from okx_sol_async.ratelimit.waiters import BACKGROUND, FOREGROUND, NUMBERS, RET
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from okx_sol_async.ratelimit.limit import Lease, RateLimit
+    from okx_sol_async.ratelimit.limit import Lease
 
 
 class BucketLease:
@@ -103,8 +105,8 @@ class TokenBucket(Handle):
         push_back: what a refusal does.
 
     Raises:
-        ConfigurationError: ``lead`` is not ``"adaptive"`` and not from 0 on and below the period; or, when acquiring,
-            another event loop that is still alive uses this bucket.
+        ConfigurationError: ``limit`` is no `RateLimit`; ``lead`` is not ``"adaptive"`` and not from 0 on and below the
+            period; or, when acquiring, another event loop that is still alive uses this bucket.
 
     """
 
@@ -113,6 +115,8 @@ class TokenBucket(Handle):
     def __init__(
         self, limit: RateLimit, *, lead: float | Literal["adaptive"] = 0.0, push_back: PushBack = DEFAULT
     ) -> None:
+        if not isinstance(limit, RateLimit):
+            raise wrong(limit, "limit", "a RateLimit")
         check_lead(lead)
         self.state: BucketState = BucketState(
             make_rules(limit, lead=lead, push_back=push_back, max_latency=MaxLatency())
@@ -185,9 +189,12 @@ class TokenBucket(Handle):
         Raises:
             QueueTimeout: the lease did not come before the deadline; or, at once, it cannot come before it.
             TransportError: the limit is shared, cannot be reached, and the limiter is set to raise.
-            ConfigurationError: another event loop that is still alive uses this bucket, or the limiter is closed.
+            ConfigurationError: another event loop that is still alive uses this bucket, the limiter is closed, or
+                ``deadline`` is no number.
 
         """
+        if deadline is not None and (type(deadline) not in {int, float} or not abs(deadline) <= sys.float_info.max):
+            raise wrong(deadline, "deadline", "a time of the event loop in seconds, or None")
         return self.take() or await self._wait(next(NUMBERS), BACKGROUND if background else FOREGROUND, deadline)
 
     async def wait_again(self, number: int, deadline: float | None, *, background: bool) -> Lease:
@@ -260,7 +267,7 @@ def make_bucket(rules: Rules, source: SlotSource | None = None) -> TokenBucket:
 def check_lead(lead: object) -> None:
     """Refuse what is neither ``"adaptive"`` nor a number of seconds."""
     if isinstance(lead, str) and lead != "adaptive":
-        message = f"lead must be 'adaptive' or a finite number of seconds from 0 on, not {lead!r}"
+        message = f"lead must be 'adaptive' or a finite number of seconds from 0 on, not {shown(lead)}"
         raise ConfigurationError(message, argument="lead")
     if lead != "adaptive":
         seconds("lead", lead, positive=False)

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeGuard
 
 import attrs
 
-from okx_sol_async._checks import seconds, whole_number
-from okx_sol_async.errors import ConfigurationError
+from okx_sol_async._checks import seconds, whole_number, wrong
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -43,8 +42,7 @@ class RateLimit:
         whole_number("requests", self.requests)
         seconds("seconds", self.seconds, positive=True)
         if type(self.scope) is not Scope:
-            message = f"scope must be Scope.USER or Scope.IP, not {self.scope!r}"
-            raise ConfigurationError(message, argument="scope")
+            raise wrong(self.scope, "scope", "Scope.USER or Scope.IP")
 
 
 class BucketKey(NamedTuple):

@@ -13,6 +13,7 @@ from typing import Final
 import attrs
 from aiolimiter import AsyncLimiter
 
+from okx_sol_async._checks import shown
 from okx_sol_async.errors import ConfigurationError
 
 
@@ -47,7 +48,9 @@ class PushBack:
         ):
             value = getattr(self, name)
             if type(value) not in {int, float} or not (least <= value < math.inf) or (value == least and not inclusive):
-                message = f"{name} must be a finite number {'from' if inclusive else 'above'} {least}, not {value!r}"
+                message = (
+                    f"{name} must be a finite number {'from' if inclusive else 'above'} {least}, not {shown(value)}"
+                )
                 raise ConfigurationError(message, argument=name)
 
     def intervals(self, requests: int, period: float) -> tuple[float, float, float]:

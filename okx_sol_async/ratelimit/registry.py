@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
+from okx_sol_async._checks import text
 from okx_sol_async.errors import ConfigurationError
 from okx_sol_async.ratelimit.bucket import TokenBucket
 from okx_sol_async.ratelimit.limit import BucketKey, is_bucket_key
@@ -93,9 +94,10 @@ class BucketRegistry:
             into: another one.
 
         Raises:
-            ConfigurationError: one of them is used on another event loop; nothing was changed.
+            ConfigurationError: one of them is no string, or is used on another event loop; nothing was changed.
 
         """
+        owner, into = text("owner", owner), text("into", into)
         with self._lock, PROCESS.moving:
             owner, into = self._owner(owner), self._owner(into)
             if owner == into:

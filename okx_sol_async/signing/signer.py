@@ -17,6 +17,7 @@ import attrs
 from multidict import istr
 from yarl import URL
 
+from okx_sol_async._checks import is_text, wrong
 from okx_sol_async.errors import ConfigurationError
 from okx_sol_async.signing.credentials import Credentials
 from okx_sol_async.signing.redaction import SecretHeader
@@ -44,10 +45,20 @@ def sign(timestamp: str, method: str, request_path: str, body: str | bytes, secr
         body: what is sent; empty for a GET. A `str` counts as UTF-8.
         secret: the secret of the key.
 
+    Raises:
+        ConfigurationError: an argument is of another type, or no text that can be encoded.
+
     """
-    content = body.encode() if isinstance(body, str) else body
-    prehash = f"{timestamp}{method.upper()}{request_path}".encode() + content
-    return b2a_base64(hmac.digest(secret.encode(), prehash, "sha256"), newline=False).decode()
+    try:
+        content = body.encode() if isinstance(body, str) else body
+        prehash = f"{timestamp}{method.upper()}{request_path}".encode() + content
+        return b2a_base64(hmac.digest(secret.encode(), prehash, "sha256"), newline=False).decode()
+    except (AttributeError, TypeError, UnicodeEncodeError):
+        pass
+    names = {"timestamp": timestamp, "method": method, "request_path": request_path, "secret": secret, "body": body}
+    name = next((name for name, value in names.items() if not is_text(value)), "body")
+    message = f"{name} must be a string that can be encoded"
+    raise ConfigurationError(message, argument=name)
 
 
 # A session signs for few URLs, and many times in each second.
@@ -57,7 +68,10 @@ def _origin_of(url: URL) -> URL:
 
 
 def _origin(url: str | URL) -> URL:
-    return _origin_of(url if isinstance(url, URL) else URL(url))
+    try:
+        return _origin_of(url if isinstance(url, URL) else URL(url))
+    except (TypeError, ValueError):
+        raise wrong(url, "origin", "a URL such as 'https://openapi.okx.com'") from None
 
 
 @lru_cache(maxsize=4)
@@ -89,19 +103,27 @@ class Signer:
         demo: sign for demo trading (``x-simulated-trading: 1``).
         now: returns seconds since 1970 (UTC), OKX's as near as can be.
 
+    Raises:
+        ConfigurationError: ``credentials`` or ``origin`` are of another kind.
+
     A request to any other origin raises `ConfigurationError`, and nothing is sent.
 
     `OKX: Making Requests <https://www.okx.com/docs-v5/en/#overview-rest-authentication-making-requests>`_
     """
 
     #: The key that signs.
-    credentials: Credentials
+    credentials: Credentials = attrs.field()
     #: Scheme, host and port that may be signed for.
     origin: URL = attrs.field(converter=_origin)
     #: Whether requests are signed for demo trading.
     demo: bool = attrs.field(default=False, kw_only=True)
     #: Returns the time of a signature, in seconds since 1970 (UTC).
     now: Callable[[], float] = attrs.field(default=time.time, kw_only=True, repr=False)
+
+    @credentials.validator
+    def _check_credentials(self, _: object, value: object) -> None:
+        if not isinstance(value, Credentials):
+            raise wrong(type(value).__name__, "credentials", "Credentials")
 
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         """Sign ``request`` and pass it on."""

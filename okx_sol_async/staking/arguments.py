@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final, TypeVar
 
-from okx_sol_async._checks import shown
+from okx_sol_async._checks import is_text, shown, wrong
 from okx_sol_async.errors import ConfigurationError
 from okx_sol_async.models import OrderStatus, OrderType
+from okx_sol_async.writes import Write, WriteOutcome
 
 W = TypeVar("W", OrderType, OrderStatus)
 
@@ -50,6 +52,43 @@ def checked_amount(amt: object) -> Decimal:
         message = f"amt must have at most {DECIMALS} decimals, not {shown(amt)}"
         raise ConfigurationError(message, argument="amt", hint=f"Round it to {DECIMALS} decimals.")
     return amt
+
+
+def checked_write(write: object) -> Write:
+    """Return a `Write` that can be kept in a log and looked up.
+
+    Raises:
+        ConfigurationError: ``write`` is none, or one of its fields is not of its type.
+
+    """
+    if not isinstance(write, Write):
+        raise wrong(write, "write", "a Write")
+    field = next((field for field, is_right in _checked_fields(write) if not is_right), None)
+    if field is not None:
+        message = f"write has a wrong {field}: {shown(getattr(write, field))}"
+        raise ConfigurationError(message, argument="write")
+    return write
+
+
+def _checked_fields(write: Write) -> Iterator[tuple[str, bool]]:
+    yield "type", write.type in list(OrderType)
+    yield "amt", _is_finite(write.amt)
+    yield "sent_at", _is_time(write.sent_at)
+    for field in ("owner", "origin", "id"):
+        yield field, is_text(getattr(write, field))
+    yield "demo", isinstance(write.demo, bool)
+    yield "trace_id", write.trace_id is None or is_text(write.trace_id)
+    yield "outcome", isinstance(write.outcome, WriteOutcome)
+    yield "ordered_at", write.ordered_at is None or _is_time(write.ordered_at)
+
+
+def _is_finite(amt: object) -> bool:
+    return isinstance(amt, Decimal) and amt.is_finite()
+
+
+def _is_time(at: object) -> bool:
+    # The first and the last year cannot be moved to another time zone.
+    return isinstance(at, datetime) and at.utcoffset() is not None and MINYEAR < at.year < MAXYEAR
 
 
 def checked_word(name: str, word: object, kind: type[W]) -> W | None:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Iterator
 from itertools import islice
+from typing import Final
 
 from okx_sol_async._checks import whole_number
 from okx_sol_async.errors import ConfigurationError, OKXError
 from okx_sol_async.models import Balance
-from okx_sol_async.session import Session
+from okx_sol_async.session import Session, checked_session
 from okx_sol_async.signing.credentials import Credentials
 from okx_sol_async.staking.endpoints import BALANCE
+
+#: The most calls that may be under way at a time.
+MAX_CONCURRENCY: Final = 10_000
 
 
 def balances(
@@ -33,12 +37,16 @@ def balances(
             own, are of no use.
 
     Raises:
-        ConfigurationError: ``concurrency`` is not a whole number from 1 on, raised at once.
+        ConfigurationError: an argument is of another kind, or ``concurrency`` is not a whole number from 1 to 10,000;
+            raised at once.
 
     See `SolStaking.balance` for the endpoint and the errors.
     """
-    width = whole_number("concurrency", concurrency)
-    return _as_they_come(session.with_options(background=True), iter(credentials), width)
+    if not isinstance(credentials, Iterable):
+        message = f"credentials must be an iterable of Credentials, and {type(credentials).__name__} is none"
+        raise ConfigurationError(message, argument="credentials")
+    width = whole_number("concurrency", concurrency, MAX_CONCURRENCY)
+    return _as_they_come(checked_session(session).with_options(background=True), iter(credentials), width)
 
 
 async def _as_they_come(

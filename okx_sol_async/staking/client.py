@@ -9,16 +9,17 @@ from functools import partial
 from types import EllipsisType
 from typing import Self, Unpack
 
-from okx_sol_async._checks import seconds, whole_number
+from okx_sol_async._checks import flag, seconds, whole_number
 from okx_sol_async.errors import ConfigurationError, OutcomeUnknown
 from okx_sol_async.models import Apy, Balance, Order, OrderStatus, OrderType, ProductInfo
-from okx_sol_async.session import Session, SessionSettings
+from okx_sol_async.session import Session, SessionSettings, checked_session
 from okx_sol_async.signing.credentials import Credentials
 from okx_sol_async.staking.arguments import (
     DAYS,
     PAGE,
     checked_amount,
     checked_word,
+    checked_write,
     milliseconds,
     page_bound,
 )
@@ -46,7 +47,7 @@ class SolStaking:
     Use it as an async context manager, or call `aclose` at the end.
 
     Raises:
-        ConfigurationError: ``credentials`` are none.
+        ConfigurationError: an argument is of another kind.
 
     """
 
@@ -60,7 +61,7 @@ class SolStaking:
             )
         self._credentials = credentials
         self._owns_session = session is None
-        self._session = Session() if session is None else session
+        self._session = Session() if session is None else checked_session(session)
 
     @classmethod
     def from_env(cls, **settings: Unpack[SessionSettings]) -> SolStaking:
@@ -260,10 +261,7 @@ class SolStaking:
             OKXError: the history cannot be read, as `balance` says. Temporary failures are retried.
 
         """
-        if not isinstance(write, Write):
-            message = f"write must be a Write, not {type(write).__name__}"
-            raise ConfigurationError(message, argument="write")
-        return await self._look_up(write, wait)
+        return await self._look_up(checked_write(write), wait)
 
     async def purchase_redeem_history(
         self,
@@ -383,8 +381,7 @@ class SolStaking:
                 readiness probe. What it raises ends the watch. `None`: nothing is called.
 
         Raises:
-            ConfigurationError: ``every`` is not such a number or ``on_outage`` not callable, raised at once; or as
-                `balance` does.
+            ConfigurationError: an argument is not as said above, raised at once; or as `balance` does.
             OKXError: as `balance` does, unless it is temporary.
 
         See `balance` for the endpoint.
@@ -394,7 +391,11 @@ class SolStaking:
             raise ConfigurationError(message, argument="on_outage")
         beat = seconds("every", every, positive=True)
         return watch_balance(
-            self._session, self._credentials, beat, changes_only=bool(changes_only), on_outage=on_outage
+            self._session,
+            self._credentials,
+            beat,
+            changes_only=flag("changes_only", changes_only),
+            on_outage=on_outage,
         )
 
     async def _page(
@@ -455,7 +456,7 @@ async def apy_history(days: int, session: Session | None = None) -> tuple[Apy, .
     """
     parameters = {"days": str(whole_number("days", days, DAYS))}
     if session is not None:
-        return await session.call(APY_HISTORY, None, parameters)
+        return await checked_session(session).call(APY_HISTORY, None, parameters)
     async with Session() as own:
         return await own.call(APY_HISTORY, None, parameters)
 

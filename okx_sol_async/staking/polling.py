@@ -66,7 +66,9 @@ async def watch_balance(
 
 def _next_time(at: float, every: float, now: float, pause: float) -> float:
     """Return the first time of the beat that began with ``at`` which is still to come, ``pause`` from now or later."""
-    return at + every * max(math.ceil((now + pause - at) / every), 1)
+    missed = (now + pause - at) / every
+    # An interval may be too short to be counted.
+    return at + every * max(math.ceil(missed), 1) if math.isfinite(missed) else now + pause
 
 
 async def _sleep_until(session: Session, at: float) -> None:

@@ -13,9 +13,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final, TypeVar
 
+from okx_sol_async._checks import shown, text
 from okx_sol_async.errors import ConfigurationError
 from okx_sol_async.models import OrderType
 from okx_sol_async.signing.owners import OwnerRegistry
+from okx_sol_async.staking.arguments import checked_write
 from okx_sol_async.staking.reconciliation import RELATED
 from okx_sol_async.writes import Write, WriteLog, WriteOutcome
 
@@ -80,7 +82,7 @@ class MemoryWriteLog:
 
     async def put(self, write: Write) -> None:
         """Keep ``write``, in place of the one with its ``id`` if there is one."""
-        self._writes[write.id] = write
+        self._writes[checked_write(write).id] = write
         if self._swept_at is None or write.sent_at >= self._swept_at + SWEEP_EVERY:
             self._swept_at = write.sent_at
             # Event loops of several threads may write: copying a dict and changing one key are atomic.
@@ -89,18 +91,18 @@ class MemoryWriteLog:
 
     async def remove(self, write: Write) -> None:
         """Drop the write with this ``id``. Without one, do nothing."""
-        self._writes.pop(write.id, None)
+        self._writes.pop(checked_write(write).id, None)
 
     async def read(self, owner: str, origin: str, *, demo: bool) -> Sequence[Write]:
         """Return all writes of a user, under all names of the user, in the order of their time."""
-        names = self._owners.names(owner)
+        names = self._owners.names(text("owner", owner))
         writes = tuple(self._writes.values())
         found = [write for write in writes if write.owner in names and (write.origin, write.demo) == (origin, demo)]
         return sorted(found, key=lambda write: write.sent_at)
 
     async def merge(self, owner: str, into: str) -> None:
         """Remember that two owners are one user."""
-        self._owners.merge(owner, into)
+        self._owners.merge(text("owner", owner), text("into", into))
 
 
 #: The log of every `Session` that is given no other: another client of the same user finds what the last one wrote.
@@ -130,7 +132,7 @@ class SQLiteWriteLog:
         except TypeError:
             name = None
         if not isinstance(name, str) or not name:
-            message = f"path must be the path of a file, not {path!r}"
+            message = f"path must be the path of a file, not {shown(path)}"
             raise ConfigurationError(message, argument="path")
         if name == ":memory:":
             message = "path must be the path of a file: a log in memory is MemoryWriteLog"
@@ -157,6 +159,7 @@ class SQLiteWriteLog:
             ConfigurationError: the file cannot be written.
 
         """
+        checked_write(write)
         await self._run(lambda file: self._put(file, write))
 
     async def remove(self, write: Write) -> None:
@@ -166,6 +169,7 @@ class SQLiteWriteLog:
             ConfigurationError: the file cannot be written.
 
         """
+        checked_write(write)
         await self._run(lambda file: _delete(file, [write]))
 
     async def read(self, owner: str, origin: str, *, demo: bool) -> Sequence[Write]:
@@ -175,6 +179,7 @@ class SQLiteWriteLog:
             ConfigurationError: the file cannot be read.
 
         """
+        text("owner", owner)
         return await self._run(lambda file: _rows(file, _READ, {"owner": owner, "origin": origin, "demo": demo}))
 
     async def merge(self, owner: str, into: str) -> None:
@@ -184,7 +189,7 @@ class SQLiteWriteLog:
             ConfigurationError: the file cannot be written.
 
         """
-        if (owner, into) not in self._merged:
+        if (text("owner", owner), text("into", into)) not in self._merged:
             await self._run(lambda file: _merge(file, owner, into))
             self._merged.add((owner, into))
 

@@ -78,8 +78,7 @@ def outcome_of(
         envelope = read_envelope(body)
         if envelope.code == "0" and 200 <= status < 300:
             return endpoint.decode(envelope.data)
-    except OKXError:
-        # It is read again below, without secrets.
+    except Exception:  # noqa: BLE001, S110 - it is read again below, without secrets
         pass
     return error_of(endpoint, status, headers, body, context())
 
@@ -110,6 +109,8 @@ def error_of(
         endpoint.decode(envelope.data)
     except OKXError as error:
         message, hint = context.redact(error.message), error.hint or _NEW_FORMAT
+    except Exception as error:  # noqa: BLE001 - the endpoint may be the caller's
+        message, hint = f"decode raised {type(error).__name__}", "Let decode raise DecodeError and nothing else."
     else:
         message, hint = "the response echoes the request and cannot be read", _NEW_FORMAT
     return DecodeError(message, status=status, hint=hint, **details)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from okx_sol_async._checks import text
+from okx_sol_async.endpoint import Endpoint
 from okx_sol_async.errors import ConfigurationError
 from okx_sol_async.ratelimit.limit import BucketKey, Scope
+from okx_sol_async.signing.credentials import Credentials
 from okx_sol_async.transport.budget import RetryBudget
 from okx_sol_async.transport.clock_sync import ClockSynchronizer
 from okx_sol_async.transport.in_flight import CallsInFlight, TimeoutRegistry
@@ -15,14 +19,10 @@ from okx_sol_async.transport.metrics import Observers
 from okx_sol_async.transport.shared_reads import SharedReads
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from aiohttp import ClientMiddlewareType
     from yarl import URL
 
-    from okx_sol_async.endpoint import Endpoint
     from okx_sol_async.ratelimit.limit import Limiter
-    from okx_sol_async.signing.credentials import Credentials
     from okx_sol_async.transport.in_flight import AttemptTimeouts
 
 # In Python 3.11 the look-up of an enum's member takes its time.
@@ -71,6 +71,32 @@ class SessionState:
         if url is None:
             url = self._urls[endpoint.path] = self.origin.with_path(endpoint.path, encoded=True)
         return url.with_query(parameters) if parameters and endpoint.method == "GET" else url
+
+
+def check_call(endpoint: object, credentials: object, parameters: object = None) -> None:
+    """Check the arguments of a call.
+
+    Raises:
+        ConfigurationError: one of them is of another kind; its ``argument`` names it.
+
+    """
+    if not isinstance(endpoint, Endpoint):
+        message = f"endpoint must be an Endpoint, not {type(endpoint).__name__}"
+        raise ConfigurationError(message, argument="endpoint", hint="Use one of this package, such as BALANCE.")
+    if credentials is not None and not isinstance(credentials, Credentials):
+        message = f"credentials must be Credentials, not {type(credentials).__name__}"
+        raise ConfigurationError(message, argument="credentials")
+    if parameters is not None:
+        _check_parameters(parameters)
+
+
+def _check_parameters(parameters: object) -> None:
+    if not isinstance(parameters, Mapping):
+        message = f"parameters must map names to strings, and {type(parameters).__name__} is no mapping"
+        raise ConfigurationError(message, argument="parameters")
+    for words in parameters.items():
+        for word in words:
+            text("parameters", word)
 
 
 @attrs.frozen(eq=False)

@@ -30,7 +30,7 @@ LAYERS: Final = (
     Step("endpoint", "what an endpoint is: method, path, limit, decoder"),
     Step("ratelimit", "OKX's limits: buckets, queues, pacing, shared slots"),
     Step("codec · config", "from bytes to models · regions, environment, base URL"),
-    Step("_checks", "numbers that callers pass"),
+    Step("_checks", "what callers pass"),
     Step("errors", "every error, and what OKX's codes mean"),
     Step("writes", "a write as it is kept in a log"),
     Step("models", "what OKX returns"),
