@@ -23,8 +23,7 @@ from okx_sol_async.ratelimit.local import PROCESS_LIMITER
 from okx_sol_async.signing.credentials import Credentials
 from okx_sol_async.signing.owners import PROCESS_OWNERS
 from okx_sol_async.transport.call import Call, ask_time
-from okx_sol_async.transport.failures import http_is_closed
-from okx_sol_async.transport.http import USER_AGENT, Connections, another_loop, remove_foreign_headers
+from okx_sol_async.transport.http import USER_AGENT, Connections, another_loop
 from okx_sol_async.transport.in_flight import Shutdown
 from okx_sol_async.transport.metrics import Counters, Observe, observers_of
 from okx_sol_async.transport.report import response_of
@@ -128,7 +127,7 @@ class Session:
         self._state = SessionState(
             origin=URL(region.value) if base_url is None else checked_origin(base_url),
             demo=flag("demo", demo),
-            middlewares=(*([remove_foreign_headers] if http else []), *_checked_middlewares(middlewares)),
+            middlewares=_checked_middlewares(middlewares),
             limiter=PROCESS_LIMITER if limiter is None else limiter,
             request_options=NO_OPTIONS if http is None else BORROWED_OPTIONS,
             observers=observers_of(observe),
@@ -394,8 +393,6 @@ class Session:
         if self.closed and not (while_draining and self._shutdown.is_draining):
             raise _closed()
         http = self._connections.open(for_write=not endpoint.safe_to_resend)
-        if http.closed:
-            raise http_is_closed()
         return Call(self._state, self._options, http, endpoint, credentials, parameters, before_send=before_send)
 
     @property

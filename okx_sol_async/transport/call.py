@@ -18,7 +18,14 @@ from okx_sol_async.transport.attempt import Attempt
 from okx_sol_async.transport.clock_sync import TimeSample
 from okx_sol_async.transport.events import CallReport, ResendReason
 from okx_sol_async.transport.failures import FailureContext
-from okx_sol_async.transport.http import CLIENT_TIMEOUT, read_body, reports_departures
+from okx_sol_async.transport.http import (
+    CLIENT_TIMEOUT,
+    http_is_closed,
+    is_unusable,
+    read_body,
+    remove_foreign_headers,
+    reports_departures,
+)
 from okx_sol_async.transport.interruption import Interruption
 from okx_sol_async.transport.metrics import CallRecord
 from okx_sol_async.transport.observed import CallEvents
@@ -31,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 
     import aiohttp
-    from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
+    from aiohttp import ClientHandlerType, ClientMiddlewareType, ClientRequest, ClientResponse
 
     from okx_sol_async.endpoint import Endpoint
     from okx_sol_async.models import SystemTime
@@ -52,6 +59,7 @@ class Call(Generic[R]):
     """
 
     __slots__ = (
+        "_is_entered",
         "_recovery",
         "_stopped",
         "attempt",
@@ -103,6 +111,8 @@ class Call(Generic[R]):
         self.response: ClientResponse | None = None
         self._recovery: Recovery | None = None
         self._stopped = False
+        # Whether a borrowed session has begun to send.
+        self._is_entered = False
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.record: CallRecord = CallRecord(self.loop.time())
         self.events: CallEvents | None = CallEvents(state.observers, info_of(self)) if state.observers.live else None
@@ -167,7 +177,7 @@ class Call(Generic[R]):
                 self.state.url(self.endpoint, self.parameters),
                 allow_redirects=False,
                 timeout=CLIENT_TIMEOUT,
-                middlewares=(*self.state.middlewares, self._begin_attempt),
+                middlewares=self._middlewares(),
                 **_request_options(self),
             )
             body = await read_body(response)
@@ -179,6 +189,17 @@ class Call(Generic[R]):
                 attempt.leave_network()
                 attempt = attempt.previous
         return self._read(response, body)
+
+    def _middlewares(self) -> tuple[ClientMiddlewareType, ...]:
+        if self.state.request_options:
+            return self._enter, *self.state.middlewares, self._begin_attempt
+        return *self.state.middlewares, self._begin_attempt
+
+    def _enter(self, request: ClientRequest, handler: ClientHandlerType) -> Awaitable[ClientResponse]:
+        """Begin to send through a borrowed session: the outermost client middleware."""
+        self._is_entered = True
+        remove_foreign_headers(request)
+        return handler(request)
 
     def _begin_attempt(self, request: ClientRequest, handler: ClientHandlerType) -> Coroutine[Any, Any, ClientResponse]:
         """Begin a send: the client middleware that aiohttp runs for each, also for one that it repeats by itself."""
@@ -231,8 +252,10 @@ class Call(Generic[R]):
         elif isinstance(error, Exception) and not isinstance(error, OKXError):
             if self._stopped:
                 error = self._session_closed()
-            elif self.http.closed:
-                error = failures.http_is_closed()
+            elif getattr(self.http, "closed", False):
+                error = http_is_closed()
+            elif self.state.request_options and not self._is_entered and is_unusable(self.http, error):
+                error = failures.unusable_http(error, self.context())
         if isinstance(error, Exception):
             return failures.of_exception(error, self.context())
         error.__cause__ = error.__context__ = None
@@ -300,6 +323,9 @@ class Call(Generic[R]):
             signature="" if self.attempt is None else self.attempt.request.headers.get(SIGN, ""),
             clock_offset=self.state.clock.server_clock.offset,
             sent_at=None if self.attempt is None else self.attempt.sent_at,
+            foreign_code="a middleware, or the session that was passed as http,"
+            if self.state.request_options
+            else "a middleware",
         )
 
     def _session_closed(self) -> SessionClosed:

@@ -51,6 +51,8 @@ class FailureContext:
     clock_offset: float | None
     #: OKX's time in the signature of the last send; `None` if nothing was sent.
     sent_at: datetime | None = None
+    #: What may have raised an exception that is neither aiohttp's nor this package's.
+    foreign_code: str = "a middleware"
 
     def redact(self, text: str) -> str:
         """Return ``text`` without secrets."""
@@ -81,7 +83,7 @@ def of_exception(error: Exception, context: FailureContext) -> OKXError:
             return TransportError(f"no whole response: {text}", hint=_CHECK_NETWORK, **context.details())
     if isinstance(error, TimeoutError):
         return timed_out(None, context)
-    message = f"a middleware raised {type(error).__name__}: {text}"
+    message = f"{context.foreign_code} raised {type(error).__name__}: {text}"
     return TransportError(message, transient=False, hint="See the middlewares of the session.", **context.details())
 
 
@@ -121,10 +123,11 @@ def session_closed(context: FailureContext, *, sent: bool) -> SessionClosed:
     return SessionClosed("the session was closed during the call", sent=sent, hint=hint, **context.details())
 
 
-def http_is_closed() -> ConfigurationError:
-    """Return the error for a borrowed `aiohttp.ClientSession` that its owner has closed."""
-    message = "the aiohttp session that was passed as http is closed"
-    return ConfigurationError(message, argument="http", hint="Keep it open for as long as this session is used.")
+def unusable_http(error: Exception, context: FailureContext) -> ConfigurationError:
+    """Return the error for what a borrowed `aiohttp.ClientSession` has raised before it sent anything."""
+    message = f"http cannot make this call: {type(error).__name__}: {one_line(context.redact(str(error)))}"
+    hint = "Check the settings of the aiohttp session that was passed."
+    return ConfigurationError(message, argument="http", hint=hint, **context.details())
 
 
 def _completed(error: OKXError, context: FailureContext) -> OKXError:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import SimpleNamespace
 
-    from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
+    from aiohttp import ClientRequest, ClientResponse
     from yarl import URL
 
 #: The most connections of a session of our own.
@@ -74,13 +74,15 @@ class Connections:
         """Return the client session to send through, opened if need be.
 
         Raises:
-            ConfigurationError: they belong to another event loop or process, or the borrowed session is closed.
+            ConfigurationError: they belong to another event loop or process, or the borrowed session is closed or
+                another event loop's.
 
         """
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             self.bind(loop)
         if self._borrowed is not None:
+            _check_borrowed(self._borrowed, loop)
             return self._borrowed
         if for_write:
             if self._writes is None:
@@ -197,6 +199,15 @@ def _open_http(*, keep_alive: bool) -> aiohttp.ClientSession:
     )
 
 
+def _check_borrowed(http: aiohttp.ClientSession, loop: asyncio.AbstractEventLoop) -> None:
+    if getattr(http, "closed", False):
+        raise http_is_closed()
+    # Its public property is deprecated.
+    if getattr(http, "_loop", loop) is not loop:
+        message = "http belongs to another event loop"
+        raise ConfigurationError(message, argument="http", hint="Make the aiohttp session in the loop that uses it.")
+
+
 async def _close(http: aiohttp.ClientSession, *, loop_is_gone: bool) -> None:
     try:
         await http.close()
@@ -229,11 +240,10 @@ def reports_departures(http: aiohttp.ClientSession) -> bool:
     return DEPARTURES in getattr(http, "trace_configs", ())
 
 
-async def remove_foreign_headers(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-    """Remove what a borrowed session adds for other hosts (a client middleware)."""
+def remove_foreign_headers(request: ClientRequest) -> None:
+    """Remove what a borrowed session adds for other hosts."""
     for name in _FOREIGN_HEADERS:
         request.headers.popall(name, None)
-    return await handler(request)
 
 
 async def read_body(response: ClientResponse) -> bytes:
@@ -297,6 +307,17 @@ def never_connected(error: BaseException) -> bool:
     return isinstance(
         error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.ClientHttpProxyError
     )
+
+
+def is_unusable(http: object, error: Exception) -> bool:
+    """Return whether a borrowed session that has raised ``error`` before it sent anything will do so each time."""
+    return isinstance(http, aiohttp.ClientSession) and not isinstance(error, aiohttp.ClientError | OSError)
+
+
+def http_is_closed() -> ConfigurationError:
+    """Return the error for a borrowed `aiohttp.ClientSession` that its owner has closed."""
+    message = "the aiohttp session that was passed as http is closed"
+    return ConfigurationError(message, argument="http", hint="Keep it open for as long as this session is used.")
 
 
 def another_loop() -> ConfigurationError:
