@@ -69,7 +69,7 @@ def of_exception(error: Exception, context: FailureContext) -> OKXError:
         return _completed(error, context)
     problem = problem_of(error)
     # Redacted before it is cut: the rest of a secret would not be recognised.
-    text = one_line(context.redact(str(error) if problem is None else problem.text)) or type(error).__name__
+    text = one_line(context.redact(_text_of(error) if problem is None else problem.text)) or type(error).__name__
     match problem and problem.kind:
         case ProblemKind.NOT_CONNECTED:
             message = (
@@ -85,6 +85,13 @@ def of_exception(error: Exception, context: FailureContext) -> OKXError:
         return timed_out(None, context)
     message = f"{context.foreign_code} raised {type(error).__name__}: {text}"
     return TransportError(message, transient=False, hint="See the middlewares of the session.", **context.details())
+
+
+def _text_of(error: Exception) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - the class of the error may be anybody's
+        return ""
 
 
 def timed_out(timeout: float | None, context: FailureContext) -> Timeout:
@@ -125,7 +132,7 @@ def session_closed(context: FailureContext, *, sent: bool) -> SessionClosed:
 
 def unusable_http(error: Exception, context: FailureContext) -> ConfigurationError:
     """Return the error for what a borrowed `aiohttp.ClientSession` has raised before it sent anything."""
-    message = f"http cannot make this call: {type(error).__name__}: {one_line(context.redact(str(error)))}"
+    message = f"http cannot make this call: {type(error).__name__}: {one_line(context.redact(_text_of(error)))}"
     hint = "Check the settings of the aiohttp session that was passed."
     return ConfigurationError(message, argument="http", hint=hint, **context.details())
 

@@ -140,7 +140,7 @@ async def test_a_write_during_which_it_is_closed_has_an_unknown_outcome(
     async with aiohttp.ClientSession() as http:
         session = Session(base_url=exchange.url, http=http, limiter=LocalLimiter(), write_log=log)
         purchase = asyncio.create_task(SolStaking(exchange.credentials, session).purchase("1"))
-        while not exchange.tally().received:
+        while not exchange.tally().received:  # noqa: ASYNC110 - there is no notification
             await asyncio.sleep(0)
         closing = close(http)
         with suppress(TypeError):

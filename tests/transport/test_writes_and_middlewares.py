@@ -44,6 +44,13 @@ async def test_a_write_that_found_no_connection_did_not_happen() -> None:
     assert 1 == caught.value.attempts
 
 
+class Mute(Exception):
+    """An error that cannot be written out."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
 #: What a middleware may meet elsewhere, at another host or in a rule of its own, after the call was answered or lost.
 ELSEWHERE: dict[str, Callable[[], Exception]] = {
     "no connection": lambda: aiohttp.ClientConnectorDNSError(
@@ -55,6 +62,11 @@ ELSEWHERE: dict[str, Callable[[], Exception]] = {
     "no connection in time": lambda: aiohttp.ConnectionTimeoutError("audit"),
     "a refusal": lambda: Rejected("no", code="51000"),
     "settings": lambda: ConfigurationError("no"),
+    "a wrong value": lambda: ValueError("no"),
+    "a missing key": lambda: KeyError("no"),
+    "a programming error": lambda: RecursionError("no"),
+    "a group": lambda: ExceptionGroup("no", [ValueError("no"), ExceptionGroup("no", [KeyError("no")])]),
+    "no text": Mute,
 }
 
 
