@@ -3,6 +3,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
 import pytest
+import trustme
 from hypothesis import HealthCheck, settings
 
 from okx_sol_async import Session
@@ -64,6 +65,19 @@ async def _session(exchange: Emulator) -> AsyncIterator[Session]:
 def _background_exchange() -> Iterator[Emulator]:
     with Emulator() as exchange:
         yield exchange
+
+
+@pytest.fixture(name="module_exchange", scope="module")
+def _module_exchange() -> Iterator[Emulator]:
+    """Serve one exchange for all tests of a file."""
+    with Emulator() as exchange:
+        yield exchange
+
+
+@pytest.fixture(name="authority", scope="session")
+def _authority() -> trustme.CA:
+    """Return a certificate authority that no system trusts."""
+    return trustme.CA()
 
 
 @pytest.fixture(name="running_valkey", scope="session")

@@ -26,8 +26,8 @@ from tests.benchmarks.server import light_server
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-GOAL_BUSY = 2.5
-GOAL_IDLE = 0.7
+GOAL_BUSY = 1.0
+GOAL_IDLE = 0.5
 USERS = 5_000
 WARM_UP = 500
 #: Calls under way at any one time.
@@ -68,7 +68,7 @@ async def _measure(url: str) -> list[Line]:
         await _call_once([SolStaking(make_credentials(), session) for _ in range(WARM_UP)])
         await asyncio.sleep(LATER)
         tracemalloc.start()
-        before = _traced()
+        before = traced_memory()
         users = [SolStaking(make_credentials(), session) for _ in range(USERS)]
         loop.set_speed(1 / SLOWER)
         began = loop.time()
@@ -76,11 +76,11 @@ async def _measure(url: str) -> list[Line]:
         took = loop.time() - began
         assert took < 1.0, f"the calls took {took:.2f} s by the loop's clock: make SLOWER larger"
         busy_buckets = len(limiter)
-        busy = _traced() - before
+        busy = traced_memory() - before
         loop.set_speed(1.0)
         await asyncio.sleep(LATER)
         idle_buckets = len(limiter)
-        idle = _traced() - before
+        idle = traced_memory() - before
         tracemalloc.stop()
     text = sum(_size_of_text(user) for user in users)
     return [
@@ -99,7 +99,8 @@ async def _call_once(users: list[SolStaking]) -> None:
     await asyncio.gather(*(call_in_turn() for _ in range(AT_ONCE)))
 
 
-def _traced() -> int:
+def traced_memory() -> int:
+    """Return the bytes that are in use after a garbage collection, as tracemalloc counts them."""
     gc.collect()
     return tracemalloc.get_traced_memory()[0]
 

@@ -25,6 +25,7 @@ import attrs
 
 from okx_sol_async import BALANCE, BucketKey, LocalLimiter, Session, SolStaking
 from okx_sol_async.transport.in_flight import AttemptTimeouts
+from tests.benchmarks.memory import traced_memory
 from tests.benchmarks.plain import make_credentials
 from tests.benchmarks.report import Figure, Line, Note
 from tests.benchmarks.server import light_server
@@ -184,21 +185,16 @@ async def _bytes(owners: Sequence[str]) -> tuple[float, float]:
     await asyncio.sleep(LATER)
     tracemalloc.start()
     try:
-        before = _traced()
+        before = traced_memory()
         await _call_once(limiter, owners)
-        active = _traced() - before
+        active = traced_memory() - before
         assert len(limiter) == len(owners)
         await asyncio.sleep(LATER)
         assert len(limiter) == 0
-        idle = _traced() - before
+        idle = traced_memory() - before
     finally:
         tracemalloc.stop()
     return active / len(owners), idle / len(owners)
-
-
-def _traced() -> int:
-    gc.collect()
-    return tracemalloc.get_traced_memory()[0]
 
 
 async def _microseconds(owners: Sequence[str]) -> tuple[float, float]:

@@ -6,13 +6,15 @@ from itertools import pairwise
 
 import pytest
 
-from okx_sol_async import Bucket, BucketKey, ConfigurationError, LocalLimiter, RateLimit, Scope, Timeout
+from okx_sol_async import Bucket, ConfigurationError, LocalLimiter, RateLimit, Scope, Timeout
 from okx_sol_async.ratelimit.latency import LEAST_LATENCY
 from okx_sol_async.ratelimit.registry import SWEEP_EVERY, SWEEP_ROUND
 from okx_sol_async.ratelimit.shared.limiter import RedisLimiter
 from okx_sol_async.ratelimit.state import CLOCK_DRIFT
+from tests.support.buckets import key
 from tests.support.shared_clock import on_a_shared_clock, run_shared
 from tests.support.valkey import Valkey
+from tests.support.virtual_time import now
 
 THREE = RateLimit(3, 1.0, Scope.USER)
 KINDS = ("local", "redis")
@@ -22,14 +24,6 @@ MOST = 1.0 + CLOCK_DRIFT + 0.05
 APART = 1.0 / 3 / 16
 #: What the virtual clock adds by itself.
 TICKS = 0.01
-
-
-def key(owner: str) -> BucketKey:
-    return BucketKey("https://openapi.okx.com", demo=False, owner=owner, method="GET", path="/api/v5/x")
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 async def take(bucket: Bucket, log: list[tuple[object, float]], name: object, *, answer_after: float = 0.0) -> None:

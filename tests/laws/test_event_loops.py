@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import threading
-from collections.abc import Iterator
 
 import pytest
 
@@ -107,20 +106,14 @@ def test_a_service_may_run_several_loops_one_after_the_other(background_exchange
     assert (12, 12) == (exchange.tally().received, exchange.tally().accepted)
 
 
-@pytest.fixture(name="shared_exchange", scope="module")
-def _shared_exchange() -> Iterator[Emulator]:
-    with Emulator() as exchange:
-        yield exchange
-
-
 @pytest.mark.parametrize("turn", range(3))
-async def test_each_test_of_pytest_has_a_loop_of_its_own(shared_exchange: Emulator, turn: int) -> None:
+async def test_each_test_of_pytest_has_a_loop_of_its_own(module_exchange: Emulator, turn: int) -> None:
     """Tests that call for one user keep the limit together, with a loop and a session each."""
-    before = shared_exchange.tally().accepted
-    await burst(shared_exchange.url, shared_exchange.credentials, 4)
+    before = module_exchange.tally().accepted
+    await burst(module_exchange.url, module_exchange.credentials, 4)
 
-    assert before + 4 == shared_exchange.tally().accepted
-    assert 0 == shared_exchange.tally().refused
+    assert before + 4 == module_exchange.tally().accepted
+    assert 0 == module_exchange.tally().refused
 
 
 def test_calls_of_a_closed_loop_still_count(background_exchange: Emulator) -> None:

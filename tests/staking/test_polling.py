@@ -33,7 +33,7 @@ from okx_sol_async.emulator import Emulator
 from okx_sol_async.emulator.faults import NoResponse
 from okx_sol_async.ratelimit.bucket import TokenBucket
 from okx_sol_async.staking import polling as watching
-from tests.support.virtual_time import run
+from tests.support.virtual_time import now, run
 
 #: Seconds that nothing takes, however busy the machine is.
 PATIENCE = 60.0
@@ -42,10 +42,6 @@ CREDENTIALS = Credentials("8f1c2d3e-0000-4a5b-9c6d-7e8f90a1b2c3", "22582BD0CFF14
 
 def balance(amt: int) -> Balance:
     return Balance("OKSOL", Decimal(amt), Decimal(0), Decimal(0))
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 class Exchange(Session):

@@ -9,25 +9,22 @@ import ssl
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
-import trustme
 
 from okx_sol_async.emulator import Emulator, faults
 from okx_sol_async.emulator.control.operations import OPERATIONS
 from okx_sol_async.errors import ConfigurationError
 from tests.support.signed_calls import BALANCE_PATH, NOON, Caller, Staker, signed
 
+if TYPE_CHECKING:
+    import trustme
+
 pytestmark = pytest.mark.virtual_clock
 
 BALANCE = f"GET {BALANCE_PATH}"
-
-
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
 
 
 class Control:

@@ -28,10 +28,6 @@ BALANCE = f"GET {BALANCE_PATH}"
 pytestmark = pytest.mark.virtual_clock
 
 
-def received(exchange: Emulator) -> int:
-    return exchange.tally().received
-
-
 async def until(happens: Callable[[], object]) -> None:
     while not happens():  # noqa: ASYNC110 - what is waited for has no event
         await asyncio.sleep(0.001)
@@ -83,7 +79,7 @@ class TestHoldResponse:
                     with pytest.raises(Timeout, match="all connections are busy"):
                         await staking.purchase("1")
                     assert loop.time() - began == pytest.approx(CONNECT_TIMEOUT, abs=0.1)
-                    assert 2 == received(exchange)
+                    assert 2 == exchange.tally().received
                 await asyncio.gather(*busy)
                 await staking.purchase("1")
                 assert 1 == len(exchange.user.orders)

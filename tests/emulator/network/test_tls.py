@@ -40,10 +40,6 @@ UNTRUSTED = WrongCertificate(certified(*HOSTS, authority=trustme.CA()))
 OTHER_HOST = WrongCertificate(certified("okx.example"))
 
 
-def received(exchange: Emulator) -> int:
-    return exchange.tally().received
-
-
 @asynccontextmanager
 async def trusting(exchange: Emulator) -> AsyncIterator[Session]:
     """Open a session that trusts the authority, and keeps no connection."""
@@ -75,7 +71,7 @@ class TestHandshakes:
 
         assert 1 == caught.value.attempts
         assert not caught.value.transient
-        assert 0 == received(exchange)
+        assert 0 == exchange.tally().received
 
     @pytest.mark.parametrize(
         ("fault", "words"),
@@ -94,7 +90,7 @@ class TestHandshakes:
                 await staking.balance()
             with pytest.raises(TransportError, match=f"no safe connection.*({words})"):
                 await staking.purchase("1")
-            assert (2, 0) == (injection.hits, received(exchange))
+            assert (2, 0) == (injection.hits, exchange.tally().received)
             await staking.balance()
 
     async def test_a_broken_handshake(self) -> None:
@@ -109,7 +105,7 @@ class TestHandshakes:
 
         assert caught.value.transient
         assert (2, 1) == (read.hits, write.hits)
-        assert 1 == received(exchange)
+        assert 1 == exchange.tally().received
 
     async def test_scripts_probabilities_and_faults_of_calls(self) -> None:
         """Faults of handshakes and faults of calls are separate scripts."""
