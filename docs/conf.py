@@ -37,7 +37,6 @@ autodoc_default_options = {"members": True}
 autodoc_typehints_format = "short"
 # Each field of an attrs class has an entry with its type and default, so the signature repeats neither.
 autodoc_typehints = "signature"
-autodoc_preserve_defaults = True
 python_maximum_signature_line_length = 80
 napoleon_use_rtype = False
 # So that pages can link to the headings of each other.

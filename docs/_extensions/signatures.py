@@ -40,6 +40,10 @@ def skip_internal(
     return True if name in _INTERNAL.get(app.env.docname, ()) else None
 
 
+#: Defaults that are made for each object, or that read badly.
+_DEFAULTS: Final = {"NOTHING": "...", "Ellipsis": "...", "<built-in function time>": "time.time"}
+
+
 def keep_colons(
     _app: Sphinx,
     what: str,
@@ -66,7 +70,11 @@ def shorten_signature(
     class_name = name.rpartition(".")[2]
     if class_name in _NOT_CALLED or (what == "exception" and class_name != "OKXError"):
         return "", None
-    return signature and re.sub(r", _\w+:[^,)]*", "", signature), returns
+    if signature:
+        signature = re.sub(r", _\w+:[^,)]*", "", signature)
+        for shown, instead in _DEFAULTS.items():
+            signature = signature.replace(shown, instead)
+    return signature, returns
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -94,7 +94,8 @@ class Signer:
 
         signer = Signer(credentials, "https://openapi.okx.com")
         async with aiohttp.ClientSession(middlewares=(signer,)) as http:
-            async with http.get("https://openapi.okx.com/api/v5/account/config", allow_redirects=False) as response:
+            url = "https://openapi.okx.com/api/v5/account/config"
+            async with http.get(url, allow_redirects=False) as response:
                 ...
 
     Args:

@@ -50,7 +50,10 @@ class RedisLimiter(BucketRegistry):
 
     Give each process one of these, and it to its sessions::
 
-        async with RedisLimiter.from_url("redis://localhost") as limiter, Session(limiter=limiter) as session:
+        async with (
+            RedisLimiter.from_url("redis://localhost") as limiter,
+            Session(limiter=limiter) as session,
+        ):
             ...
 
     Use it as an async context manager, or call `aclose`. See `docs/machines.md` for what is promised.
