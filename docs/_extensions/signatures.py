@@ -41,7 +41,11 @@ def skip_internal(
 
 
 #: Defaults that are made for each object, or that read badly.
-_DEFAULTS: Final = {"NOTHING": "...", "Ellipsis": "...", "<built-in function time>": "time.time"}
+_DEFAULTS: Final = {
+    "NOTHING": "...",
+    "Ellipsis": "...",
+    "<built-in function time>": "time.time",
+}
 
 
 def keep_colons(
