@@ -30,8 +30,9 @@ FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 5.0
 #: Seconds by which an order may seem to precede its write: clocks differ, and OKX cuts its times to milliseconds.
 _CLOCK_ERROR: Final = 0.002
-#: An order that precedes a write by more is this many times less likely to be its own.
-_EARLY: Final = 20
+#: An order that precedes a write by more is this many times less likely to be its own: as good as never, unless no other
+#: write explains it.
+_EARLY: Final = 10_000
 # OKX writes eight decimals in all its examples, and accepts nine.
 _ROUNDING: Final = Decimal("0.00000001")
 _EXACT: Final = Context(prec=100)

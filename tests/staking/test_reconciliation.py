@@ -56,6 +56,16 @@ def test_which_order_is_accepted(other: Order, *, found: bool) -> None:
         assert (find(lost, [lost], [other]) is other) == found
 
 
+@pytest.mark.parametrize("after", [0.005, 0.05, 0.5, 5])
+def test_an_order_belongs_to_no_write_that_was_sent_after_it(after: float) -> None:
+    """Also if it arrived late, shortly before an equal write was sent that never arrived."""
+    late, lost = write(0), write(30 + after)
+    arrived = order(30)
+
+    assert find(late, [late, lost], [arrived]) is arrived
+    assert find(lost, [late, lost], [arrived]) is None
+
+
 @given(
     st.lists(
         st.tuples(st.floats(0, 60), st.floats(0.01, 4), st.sampled_from([True, False, None])), min_size=1, max_size=9
