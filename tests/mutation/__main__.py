@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import importlib
 import importlib.abc
 import importlib.util
 import os
@@ -17,6 +18,7 @@ import random
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from functools import cache
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -75,10 +77,25 @@ class _Mutating(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         exec(compile(self.tree, str(self.path), "exec"), module.__dict__)  # noqa: S102 - our own code
 
 
+@cache
+def _tested_elsewhere() -> dict[str, str]:
+    """Return the table of `tests/laws/test_design_page.py`, without importing the package."""
+    tree = ast.parse((ROOT / "tests/laws/test_design_page.py").read_text(encoding="utf-8"))
+    (table,) = [
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "TESTED_ELSEWHERE" and node.value
+    ]
+    found: dict[str, str] = ast.literal_eval(table)
+    return found
+
+
 def stages(mutant: Mutant, *, near: bool = False) -> Iterator[list[str]]:
     """Give the tests of a mutant, those first that are about its module; if ``near``, no others than its folder's."""
     folder, name = Path("tests", mutant.path).parent, Path(mutant.path).stem
     own = sorted(str(path.relative_to(ROOT)) for path in (ROOT / folder).glob(f"test_{name}*.py"))
+    if mutant.path in _tested_elsewhere():
+        own.append(f"tests/{_tested_elsewhere()[mutant.path]}")
     if own:
         yield own
     yield [str(folder), *(f"--ignore={path}" for path in own)]
@@ -100,7 +117,10 @@ def passes(tests: Sequence[str], mutant: Mutant | None) -> bool:
             for stream in range(3):
                 os.dup2(nothing, stream)
             if mutant is not None:
-                sys.meta_path.insert(0, _Mutating(mutant))
+                mutating = _Mutating(mutant)
+                sys.meta_path.insert(0, mutating)
+                # Before pytest puts its own finder in front, which takes the modules of each plugin's package.
+                importlib.import_module(mutating.name)
             status = pytest.ExitCode(pytest.main([*OPTIONS, *tests]))
         finally:
             os._exit(status)

@@ -24,6 +24,10 @@ def test_the_three_are_plain_attributes() -> None:
     )
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         credentials.api_key = "other"  # type: ignore[misc]
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        del credentials.api_key
+    assert KEY == credentials.api_key
+    assert credentials != KEY
 
 
 @pytest.mark.parametrize("show", [repr, str, "{}".format, "%s".__mod__, lambda value: repr([value])])
