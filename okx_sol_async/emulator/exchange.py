@@ -422,6 +422,11 @@ class EmulatedExchange:
         return self._faults.waiting
 
     @property
+    def window(self) -> Window:
+        """How calls are counted."""
+        return self._window
+
+    @property
     def limits(self) -> Mapping[str, tuple[int, float]]:
         """The rate limit of each endpoint: requests, and seconds."""
         return {route.endpoint: (route.requests, route.seconds) for route in ROUTES.values()}

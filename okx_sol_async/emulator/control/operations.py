@@ -279,7 +279,12 @@ def _stub(request: ControlRequest) -> object:
 _FILTERS: Final = ("endpoint", "user")
 #: Every operation, in the order of the documentation.
 OPERATIONS: Final = (
-    Operation("GET", "/health", "Whether it serves", lambda _request: {"status": "ok"}),
+    Operation(
+        "GET",
+        "/health",
+        "Whether it serves, and how calls are counted",
+        lambda request: {"status": "ok", "window": request.exchange.window},
+    ),
     Operation(
         "GET",
         "/limits",

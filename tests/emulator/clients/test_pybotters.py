@@ -19,7 +19,7 @@ from tests.emulator.clients.scenarios import (
 )
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning:pybotters"),
+    pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning:pybotters.auth"),
     pytest.mark.filterwarnings("ignore:The 'auth' parameter is deprecated:DeprecationWarning"),
     pytest.mark.shows_secrets("it is another client, which logs as it likes"),
 ]

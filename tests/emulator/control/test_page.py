@@ -59,6 +59,14 @@ def test_calls_are_drawn_live(background_exchange: Emulator, page: Page) -> None
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+def test_the_window_of_the_server(page: Page) -> None:
+    """A call is drawn above those that the server counts with it: of the last second, or of the same fixed one."""
+    calls = "[{at: 0.2, ok: true}, {at: 0.9, ok: true}, {at: 0.9, ok: false}]"
+    for kind, expected in (("sliding", 2), ("fixed", 0), ("token", 2)):
+        assert expected == page.evaluate(f"kind = {kind!r}, counted({calls}, 1.1, 1)")
+    expect(page.locator("#kind")).to_have_text("sliding")
+
+
 def test_buttons_work_from_the_keyboard(background_exchange: Emulator, page: Page) -> None:
     """The clock and the faults are moved and set by buttons, without a mouse."""
     before = background_exchange.now()

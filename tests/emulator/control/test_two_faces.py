@@ -127,7 +127,7 @@ def done(act: Callable[[Emulator], object]) -> Callable[[Emulator], object]:
 
 
 FACES: Mapping[str, Faces] = {
-    "GET /health": Faces("/health", None, lambda _: {"status": "ok"}),
+    "GET /health": Faces("/health", None, lambda one: {"status": "ok", "window": one.window}),
     "GET /limits": Faces("/limits", None, lambda one: {name: list(limit) for name, limit in one.limits.items()}),
     "GET /requests": Faces("/requests", None, rows),
     "GET /tally": Faces(f"/tally?user={UID}", None, lambda one: attrs.asdict(one.tally(uid=UID))),
