@@ -12,6 +12,7 @@ from tests.benchmarks import (
     burst,
     clients,
     cpu,
+    dashboard,
     endurance,
     giving_up,
     imports,
@@ -52,9 +53,10 @@ BENCHMARKS: Mapping[str, Callable[[], Iterator[Line]]] = {
     "money": money.run,
     "watched": watched.run,
     "pictures": pictures.run,
+    "dashboard": dashboard.run,
 }
-#: It writes into docs/images, so it runs only when it is named.
-ONLY_BY_NAME = "pictures"
+#: They write into docs/images, so they run only when they are named.
+ONLY_BY_NAME = ("pictures", "dashboard")
 #: What these do with ``--full``.
 IN_FULL: Mapping[str, Callable[[], Iterator[Line]]] = {
     "limits": partial(limits.run, full=True),
@@ -70,12 +72,15 @@ def main() -> int:
     """Print the lines of each benchmark, then the goals that were missed."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument(
-        "names", nargs="*", metavar="name", help=f"any of {', '.join(BENCHMARKS)}; by default all but pictures"
+        "names",
+        nargs="*",
+        metavar="name",
+        help=f"any of {', '.join(BENCHMARKS)}; by default all but {' and '.join(ONLY_BY_NAME)}",
     )
     parser.add_argument("--full", action="store_true", help=f"simulate for longer: {', '.join(IN_FULL)}; for minutes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE too")
     arguments = parser.parse_args()
-    names = arguments.names or [name for name in BENCHMARKS if name != ONLY_BY_NAME]
+    names = arguments.names or [name for name in BENCHMARKS if name not in ONLY_BY_NAME]
     unknown = [name for name in names if name not in BENCHMARKS]
     if unknown:
         parser.error(f"no benchmark is named {', '.join(unknown)}")

@@ -96,7 +96,7 @@ def run() -> Iterator[Line]:
 
 
 @attrs.define
-class _Drawing:
+class Drawing:
     title: str
     description: str
     width: int
@@ -152,7 +152,7 @@ _LANE: Final = 56.0
 
 def draw_window() -> str:
     """Draw arrivals at a sliding log, and how many came within the second before each moment: ours, and a naive one."""
-    drawing = _Drawing(
+    drawing = Drawing(
         "Calls in time against a limit of six in any second",
         "Two rows of calls over three seconds. Above, ours: never more than six calls in the second before, and all are"
         " accepted. Below, AsyncLimiter(6, 1): up to eleven in a second, and what is above six is refused.",
@@ -181,7 +181,7 @@ def _begin(arrivals: Sequence[Arrival]) -> list[Arrival]:
     return [(at - CLOCK_STARTS, accepted) for at, accepted in arrivals if at < CLOCK_STARTS + DRAWN_SECONDS]
 
 
-def _draw_calls(drawing: _Drawing, top: float, name: str, arrivals: Sequence[Arrival]) -> float:
+def _draw_calls(drawing: Drawing, top: float, name: str, arrivals: Sequence[Arrival]) -> float:
     """Draw a row of calls, and below it the count of the last second; return where it ends."""
     right = _LEFT + DRAWN_SECONDS * _SECOND
     counts = _counts([at for at, _ in arrivals])
@@ -242,7 +242,7 @@ GAVE_UP: Final = "B"
 
 def draw_moving_up() -> str:
     """Draw how reservations move up when a call ahead of them gives up."""
-    drawing = _Drawing(
+    drawing = Drawing(
         "Reservations move up",
         "Five processes have reserved the slots 1 to 5. When the call of B gives up, C, D and E each get the slot"
         " before theirs, and their processes are notified.",
@@ -281,7 +281,7 @@ def draw_share() -> str:
         'okx_sol_async, lead="adaptive"': ("other", _judge_ours("adaptive", ways)),
         "okx_sol_async, lead=0 (default)": ("good", _judge_ours(0.0, ways)),
     }
-    drawing = _Drawing(
+    drawing = Drawing(
         "Refused and accepted calls against jitter",
         "Two plots from no jitter to 300 ms. Above, refused calls: none with okx_sol_async, 12 to 16 per cent with"
         " AsyncLimiter(1, 1/6), 21 per cent with a log of send times, from the first jitter on. Below, accepted calls in"
@@ -321,7 +321,7 @@ class _Plot:
         return self.top + (self.most - percent) / (self.most - self.least) * self.height
 
 
-def _draw_axes(drawing: _Drawing, plot: _Plot, title: str) -> None:
+def _draw_axes(drawing: Drawing, plot: _Plot, title: str) -> None:
     drawing.text(14, plot.top - 12, title, "head")
     for percent in range(round(plot.least), round(plot.most) + 1, 5):
         drawing.line(_share_x(0), plot.y(percent), _share_x(300), plot.y(percent), "grid")
@@ -351,7 +351,7 @@ def _share_x(jitter: float) -> float:
     return 44 + jitter / JITTERS[-1] * 376
 
 
-def _draw_line(drawing: _Drawing, heights: Sequence[float], kind: str) -> None:
+def _draw_line(drawing: Drawing, heights: Sequence[float], kind: str) -> None:
     points = [(_share_x(jitter), height) for jitter, height in zip(JITTERS, heights, strict=True)]
     drawing.curve(points, f"line {kind}")
     for x, y in points:
