@@ -3,6 +3,7 @@
 Each process has 20 tasks that call without pause, over TCP, an exchange with a sliding log and 20 to 40 ms each way.
 Refusals are counted from the first call on, and the rest when all have begun, because connecting is not calling.
 At last one process is killed. A call of theirs that is refused is lost; ours is sent again.
+Then callers give up (`giving_up`), and the server is away (`away`).
 Then 10,000 users, each with few calls: what one server and one processor do at most. The exchange is left out there.
 """
 
@@ -19,6 +20,7 @@ import attrs
 import redis
 
 from okx_sol_async.emulator import Emulator
+from tests.benchmarks import away, giving_up
 from tests.benchmarks.machine import LIMITERS, REQUESTS, Place, Run, saturate, serve_many
 from tests.benchmarks.report import Figure, Line, Note
 from tests.support.valkey import valkey
@@ -33,7 +35,7 @@ PROCESSES: Final = 4
 TASKS: Final = 20
 #: Seconds in which all begin, of calls that are measured, and after one process was killed.
 BEGINNING: Final = 5.0
-MEASURED: Final = 40.0
+MEASURED: Final = 20.0
 AFTERWARDS: Final = 8.0
 #: Of six a second.
 GOAL_SHARE: Final = 0.93
@@ -63,13 +65,18 @@ class Outcome:
 
 
 def run() -> Iterator[Line]:
-    """Measure each limiter, then many users."""
+    """Measure each limiter without pause, with callers that give up, and without its server; then many users."""
+    names = []
     for name in LIMITERS:
         module = MODULES.get(name)
         if module is not None and importlib.util.find_spec(module) is None:
             yield Note(f"without {name}, which is not installed; to have it: pip install -e '.[benchmarks]'")
-            continue
+        else:
+            names.append(name)
+    for name in names:
         yield from _figures(name, _measure(name))
+    yield from giving_up.run(names)
+    yield from away.run()
     yield from _many_users()
 
 
