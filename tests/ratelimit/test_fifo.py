@@ -65,13 +65,14 @@ async def test_a_pace_that_is_merged_away_is_waited_for_one_by_one(monkeypatch: 
         await asyncio.sleep(0.4)
 
     monkeypatch.setattr(Pace, "keep", keep)
-    calls = [asyncio.create_task(leave(bucket, name, log)) for bucket, name in [(paced, "first"), (other, "second")]]
+    first = asyncio.create_task(leave(paced, "first", log))
     await asyncio.sleep(0.01)
     limiter.merge("a", "b")
+    second = asyncio.create_task(leave(other, "second", log))
     await asyncio.sleep(began + 3.1 - now())
     assert [] == log
     in_flight.answered()
-    await asyncio.gather(*calls)
+    await asyncio.gather(first, second)
 
     assert ["first", "second"] == log
 
