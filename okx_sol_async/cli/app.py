@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Callable
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
@@ -22,7 +23,7 @@ from okx_sol_async.cli.exit_codes import (
 )
 from okx_sol_async.cli.options import Json
 from okx_sol_async.cli.render.messages import fail, log_on_stderr
-from okx_sol_async.cli.signals import signals_wake_loop, sigterm_interrupts
+from okx_sol_async.cli.signals import signals_held, signals_wake_loop, sigterm_interrupts
 from okx_sol_async.errors import ConfigurationError, OKXError
 from okx_sol_async.version import __version__
 
@@ -166,8 +167,8 @@ def _command_first(words: list[str]) -> list[str]:
 
 def _run(words: list[str]) -> int:
     try:
-        with log_on_stderr():
-            code = asyncio.run(_run_command(words))
+        with log_on_stderr(), signals_held() as release:
+            code = asyncio.run(_run_command(words, release))
         sys.stdout.flush()
     except CycloptsError as error:
         return fail(_mistyped(error, words), _help_hint(words), EXIT_CODES[ConfigurationError])
@@ -180,8 +181,9 @@ def _run(words: list[str]) -> int:
     return code if type(code) is int else 0
 
 
-async def _run_command(words: list[str]) -> object:
+async def _run_command(words: list[str], release_signals: Callable[[], None]) -> object:
     with signals_wake_loop():
+        release_signals()
         return await app.run_async(
             words,
             # Only help is printed by cyclopts.

@@ -62,3 +62,22 @@ def signals_wake_loop() -> Iterator[None]:
         finally:
             signal.set_wakeup_fd(before)
             loop.remove_reader(reader)
+
+
+@contextmanager
+def signals_held() -> Iterator[Callable[[], None]]:
+    """Hold Ctrl-C and SIGTERM back while an event loop starts, which they would leave half made.
+
+    Yields:
+        a function that lets them through again; so does the end of the block.
+
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+
+    def release() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    try:
+        yield release
+    finally:
+        release()

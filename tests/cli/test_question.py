@@ -1,5 +1,6 @@
 """A question to the person at the terminal."""
 
+import asyncio
 import os
 import pty
 import signal
@@ -82,3 +83,20 @@ async def test_a_reply_may_end_without_a_line(keyboard: int, capsys: pytest.Capt
 
     assert typed.decode() == await ask("Go ahead? ")
     assert "Go ahead? \n" == capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("ending", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_while_the_event_loop_starts_is_held_back(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], ending: signal.Signals, code: int
+) -> None:
+    """It ends the command as soon as that runs, and leaves no loop half made."""
+    makes_loop = asyncio.new_event_loop
+
+    def interrupted_loop() -> asyncio.AbstractEventLoop:
+        signal.raise_signal(ending)
+        return makes_loop()
+
+    monkeypatch.setattr(asyncio.events, "new_event_loop", interrupted_loop)
+
+    assert code == run(["apy", "--base-url", "http://127.0.0.1:9"])
+    assert ("", "") == capsys.readouterr()

@@ -91,7 +91,12 @@ def _server() -> socket.socket:
 
 
 def _serve(requests: socket.socket) -> None:
-    for module in ("okx_sol_async.cli.demo_exchange", "okx_sol_async.cli.render.output", "rich.live"):
+    for module in (
+        "okx_sol_async.cli.demo_exchange",
+        "okx_sol_async.cli.render.output",
+        "rich.live",
+        "okx_sol_async_command",
+    ):
         import_module(module)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
