@@ -1,4 +1,4 @@
-"""First come, first served also where a pace ends, a pause is merged, or a refusal meets a cancellation."""
+"""First come, first served also where a pace ends, a pause is merged, or a refusal comes with a cancellation."""
 
 import asyncio
 from itertools import pairwise
@@ -104,7 +104,7 @@ async def test_a_merged_bucket_keeps_the_later_pause_and_the_slower_pace(refused
 
 
 @pytest.mark.parametrize("refused_first", [True, False])
-async def test_a_refusal_that_meets_a_cancellation_costs_no_turn(refused_first: bool) -> None:  # noqa: FBT001
+async def test_a_refusal_beside_a_cancellation_costs_no_turn(refused_first: bool) -> None:  # noqa: FBT001
     """The slot of a call that is cancelled at that moment goes to the refused one, and then to the others in order."""
     bucket, log = TokenBucket(SIX), []
     in_flight = [await bucket.acquire() for _ in range(6)]
