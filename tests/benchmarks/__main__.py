@@ -20,6 +20,7 @@ from tests.benchmarks import (
     memory,
     money,
     months,
+    observers,
     pictures,
     pushback,
     pushback_tcp,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 BENCHMARKS: Mapping[str, Callable[[], Iterator[Line]]] = {
     "cpu": cpu.run,
+    "observers": observers.run,
     "memory": memory.run,
     "burst": burst.run,
     "clients": clients.run,
