@@ -71,7 +71,7 @@ async def test_a_sweep_delays_an_interactive_call_by_one_slot_at_most() -> None:
     """In a sweep over 1,000 users, no call is sent between the arrival of the user's own call and its turn."""
     order = Order()
     users = [Credentials(f"key-{number}", "secret", "words", f"user-{number}") for number in range(1000)]
-    # Some are in it so many times that their calls wait.
+    # Some are in it often enough for their calls to wait.
     swept = [user for number, user in enumerate(users) for _ in range(14 if number % 200 == 0 else 1)]
     watched = users[::200]
     async with (

@@ -136,7 +136,7 @@ def _longest_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def steps(number: int) -> None:
-    """Let the loop go on by so many steps."""
+    """Let the loop go on by a number of steps."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualSocketLoop)
     await loop.step(number)

@@ -87,7 +87,7 @@ def _figures(who: str, seconds: float, tally: Tally, goal: float | None = None) 
 
 
 async def _longest_wait(exchange: Emulator, calls: int) -> float:
-    """Return the most seconds that any of so many calls at once waited in an idle bucket."""
+    """Return the most seconds that any of a number of calls at once waited in an idle bucket."""
     limiter = TimedLimiter()
     async with Session(base_url=exchange.url, limiter=limiter) as session:
         staking = SolStaking(exchange.add_user().credentials, session)

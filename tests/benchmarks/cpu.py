@@ -31,7 +31,7 @@ ROUNDS = 41
 CALLS = 400
 #: Calls that are made before it is the other's turn.
 BLOCK = 40
-#: Users are called once in a round; as many sets of them take turns, and each rests for so many seconds.
+#: Users are called once in a round; as many sets of them take turns, and each rests for this many seconds.
 SETS = 5
 REST = 1.1
 

@@ -113,7 +113,7 @@ class Run:
 
 
 def saturate(run: Run, name: str, place: Place, tasks: int) -> None:
-    """Call with so many tasks."""
+    """Call with a number of tasks."""
 
     async def main() -> None:
         async with LIMITERS[name](place) as call:
@@ -135,7 +135,7 @@ def saturate(run: Run, name: str, place: Place, tasks: int) -> None:
 
 
 def serve_many(run: Run, url: str | None, users: int) -> None:
-    """Take leases for so many users, one after the other; without a URL, from the buckets of this process alone."""
+    """Take leases for a number of users, one after the other; without a URL, from the buckets of this process alone."""
 
     async def main() -> None:
         async with contextlib.AsyncExitStack() as stack:

@@ -1,7 +1,7 @@
 """The memory that a user takes, of 5,000 who share one session and each called once within a second.
 
 The calls are real and go over sockets to a server in another process, through the session's own connections.
-Python needs more than a second for so many calls while every allocation is traced, so the event loop's clock is
+Python needs more than a second for that many calls while every allocation is traced, so the event loop's clock is
 slowed down while they are made: by that clock, which the limits go by as well, all of them fall into one second.
 It is back to normal speed for the two seconds after.
 

@@ -34,7 +34,7 @@ WAY: Final = Way("25-45 ms", jitter=0.02)
 #: Seconds between the bursts of a bot, and what they vary by.
 BOT_RESTS: Final = 3.0
 BOT_VARIES: Final = 0.05
-#: So often a call is refused before its caller is told.
+#: How many refusals a call may have before its caller sees `RateLimited`.
 TRIES: Final = 10
 #: Per cent of our calls that may be refused while another program makes one call a second.
 GOAL_REFUSED: Final = 2.0
@@ -57,7 +57,7 @@ VARIANTS: Final[Mapping[str, PushBack]] = {
 
 @attrs.frozen
 class Other:
-    """Another program: so many calls at once, and so long between these."""
+    """Another program: a number of calls at once, and the seconds between these."""
 
     at_once: int
     rests: float

@@ -49,7 +49,7 @@ BESIDE: Final = (
     "another program, 6 at once each minute",
 )
 BESIDE_A_BOT: Final = BESIDE[1:3]
-#: Cells begin one after another within so many seconds, so that their windows and bursts do not meet.
+#: Cells begin one after another within this many seconds, so that their windows and bursts do not coincide.
 BEGIN_WITHIN: Final = 3.0
 
 
@@ -82,8 +82,8 @@ class Shared:
     theirs: float
     #: Seconds from making a call of ours to its answer, on average.
     answered_after: float
-    #: How many calls of ours were refused so often that their caller was told.
-    told: int
+    #: How many calls of ours ended in `RateLimited`.
+    raised: int
 
 
 @attrs.define
@@ -95,7 +95,7 @@ class _Play:
     rng: random.Random
     answered: list[float] = attrs.field(factory=list)
     theirs: list[bool] = attrs.field(factory=list)
-    told: int = 0
+    raised: int = 0
 
     async def play(self) -> Shared:
         await asyncio.sleep(self.rng.random() * BEGIN_WITHIN)
@@ -120,7 +120,7 @@ class _Play:
             len(self.answered) / self.seconds / REQUESTS,
             1 - statistics.fmean(self.theirs) if self.theirs else 0.0,
             statistics.fmean(self.answered),
-            self.told,
+            self.raised,
         )
 
     async def _call_without_pause(self, staking: SolStaking) -> None:
@@ -143,7 +143,7 @@ class _Play:
         try:
             await staking.balance()
         except RateLimited:
-            self.told += 1
+            self.raised += 1
         else:
             self.answered.append(loop.time() - began)
 
@@ -194,10 +194,10 @@ def run(*, full: bool = False) -> Iterator[Line]:
             yield Note("")
             yield Note(f"beside {other}, six at once every {BOT_RESTS:.0f} s: % refused / mean seconds to the answer")
             yield from _rows(columns, other, _bot, bot=True)
-    told = sum(
-        shared.told for column in columns.values() for cell, shared in column.items() if cell.reaction == REACTIONS[0]
+    raised = sum(
+        shared.raised for column in columns.values() for cell, shared in column.items() if cell.reaction == REACTIONS[0]
     )
-    yield Figure("pushback-tcp", told, "calls whose callers saw RateLimited, with the default", digits=0)
+    yield Figure("pushback-tcp", raised, "calls whose callers saw RateLimited, with the default", digits=0)
     beside_nothing = Cell("the default", "nothing else", bot=False)
     beside_one = Cell("the default", "another program, 1 a second", bot=False)
     for kind, column in columns.items():

@@ -50,7 +50,7 @@ class _Balances(asyncio.Protocol):
 def light_server() -> Iterator[str]:
     """Serve in another process for as long as the block runs, and return the URL."""
     command = [sys.executable, "-m", "tests.benchmarks.server"]
-    # It ends when its input does, so that it survives nobody.
+    # It ends when its input does, so that it does not outlive its parent.
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) as process:  # noqa: S603 - our own code
         assert process.stdout is not None

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 SIZES = (1_000, 10_000, 100_000)
-#: Calls that are timed for each size, in as many rounds as it takes, and at least so many rounds.
+#: Calls that are timed for each size, in as many rounds as it takes, and at least this many rounds.
 CALLS = 100_000
 ROUNDS = 3
 #: What a call takes may not grow by more than the logarithm of the number of users does.

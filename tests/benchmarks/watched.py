@@ -71,7 +71,7 @@ def instructions(kind: str) -> float:
 
 
 def _counted(kind: str, calls: int) -> int:
-    """Return how many instructions a process executes that makes so many calls."""
+    """Return how many instructions a process executes that makes a number of calls."""
     with light_server() as url, tempfile.NamedTemporaryFile("r", encoding="utf-8") as log:
         tool = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
         program = [sys.executable, "-m", "tests.benchmarks.watched", kind, str(calls), url]
@@ -87,7 +87,7 @@ def _counted(kind: str, calls: int) -> int:
 
 
 async def _call(kind: str, calls: int, url: str) -> None:
-    """Let each of so many users call once."""
+    """Let each of a number of users call once."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, memory.SlowableLoop)
     loop.set_speed(1 / SLOWER)

@@ -146,7 +146,7 @@ class TestServing:
         half_a_body.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf")
         port = exchange._server.port
         assert port is not None
-        while len(port._connections) < 6:  # noqa: ASYNC110 - the exchange tells nobody
+        while len(port._connections) < 6:  # noqa: ASYNC110 - there is no notification
             await asyncio.sleep(0.01)
         began = now()
         if background:

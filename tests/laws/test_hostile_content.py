@@ -30,10 +30,10 @@ def outcome_of(body: bytes, endpoint: Endpoint[object] = BALANCE, status: int = 
     try:
         return decode(body, endpoint, status)
     except OKXError as error:
-        told = error
-    assert str(told).isprintable()
-    assert len(str(told)) < 400
-    return told
+        shown = error
+    assert str(shown).isprintable()
+    assert len(str(shown)) < 400
+    return shown
 
 
 def replaced(value: object, path: tuple[object, ...], by: object) -> object:

@@ -43,7 +43,7 @@ def fixed(data: bytes) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter],
 def bomb(wbits: int, size: int = 200 * MEBIBYTE) -> bytes:
     packer = zlib.compressobj(9, zlib.DEFLATED, wbits)
     first, again = (packer.compress(b" " * MEBIBYTE) + packer.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
-    # What follows a full flush does not depend on what came before it. Nobody reads on to the checksum.
+    # What follows a full flush does not depend on what came before it. The checksum is not read.
     return first + again * (size // MEBIBYTE - 1)
 
 

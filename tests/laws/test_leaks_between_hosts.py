@@ -56,7 +56,7 @@ async def test_cookies_of_one_user_do_not_reach_another() -> None:
         return web.json_response({"code": "0", "data": []}, headers={"Set-Cookie": "__cf_bm=abc"})
 
     async with serving(respond) as url:
-        # aiohttp's own cookie jar keeps none of an IP address, so it takes a name to tell the difference.
+        # aiohttp's own cookie jar keeps none of an IP address, so it takes a name to see the difference.
         named = url.replace("127.0.0.1", "localhost")
         async with Session(base_url=named, limiter=LocalLimiter()) as session:
             for _ in range(2):

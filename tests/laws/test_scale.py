@@ -105,11 +105,11 @@ def test_behind_many_calls_one_that_cannot_leave_in_time_fails_at_once() -> None
                 await bucket.acquire(began + wait - 1)
 
             assert began == now()
-            told = re.search(r"(\d+) calls .* at least ([\d.]+) s and may wait ([\d.]+) s", str(caught.value))
-            assert told is not None
-            assert MANY == int(told[1])
-            assert wait == pytest.approx(float(told[2]), abs=0.01)
-            assert wait - 1 == pytest.approx(float(told[3]), abs=0.01)
+            shown = re.search(r"(\d+) calls .* at least ([\d.]+) s and may wait ([\d.]+) s", str(caught.value))
+            assert shown is not None
+            assert MANY == int(shown[1])
+            assert wait == pytest.approx(float(shown[2]), abs=0.01)
+            assert wait - 1 == pytest.approx(float(shown[3]), abs=0.01)
             assert MANY == bucket.queue
             assert wait == pytest.approx(bucket.wait, abs=0.01)
 
@@ -132,7 +132,7 @@ def test_giving_up_frees_the_place_at_once() -> None:
         leases = [await bucket.acquire() for _ in range(FAST.requests)]
         began = now()
         half = MANY // 2
-        # Nobody is answered, so all of them give up, although none of them was without hope at first.
+        # No call has a response, so all of them give up, although none of them was without hope at first.
         tasks = [asyncio.create_task(seen.call(bucket, number, 0.0, began + 100)) for number in range(half)]
         with queue_of(bucket, half):
             last = asyncio.create_task(seen.call(bucket, -1, 0.0, None))

@@ -135,7 +135,7 @@ def test_evicting_many_users_never_blocks_the_loop(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(
-    "answered_within", [1000.0, 10.0], ids=["nobody is answered", "answers take up to ten seconds"]
+    "answered_within", [1000.0, 10.0], ids=["no call has a response", "responses take up to ten seconds"]
 )
 def test_idle_users_are_evicted_behind_many_calls_in_flight(
     monkeypatch: pytest.MonkeyPatch, answered_within: float

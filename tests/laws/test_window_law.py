@@ -27,9 +27,9 @@ class Plan:
 
     #: When it is made, from the beginning.
     at: float
-    #: How long it travels to the exchange.
+    #: How long it takes to the exchange.
     there: float
-    #: How long the answer travels.
+    #: How long the response takes.
     back: float
     #: How long after it was made it is cancelled, most often in the queue.
     cancelled_after: float | None = None

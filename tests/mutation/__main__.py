@@ -175,7 +175,7 @@ def main() -> int:
     """Run the tests over the mutants, and print the survivors."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
     parser.add_argument("paths", nargs="*", metavar="path", help="modules, from the folder of the package")
-    parser.add_argument("--sample", type=int, help="so many mutants, chosen at random")
+    parser.add_argument("--sample", type=int, help="how many mutants, chosen at random")
     parser.add_argument("--seed", type=int, default=0, help="which sample")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at once")
     parser.add_argument("--near", action="store_true", help="run the tests of the module's folder only")

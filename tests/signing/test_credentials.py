@@ -72,9 +72,9 @@ def test_a_bad_value_is_named_by_its_field_and_never_shown(field: str, value: ob
     assert field in str(caught.value)
     below_the_test = caught.value.__traceback__.tb_next
     frames = traceback.StackSummary.extract(traceback.walk_tb(below_the_test), capture_locals=True)
-    told = "".join(frames.format()) + repr(caught.value) + str(caught.value)
+    seen_text = "".join(frames.format()) + repr(caught.value) + str(caught.value)
     for secret in (KEY, SECRET, PASSPHRASE, value):
-        assert not isinstance(secret, str | bytes) or not secret or repr(secret)[1:-1] not in told
+        assert not isinstance(secret, str | bytes) or not secret or repr(secret)[1:-1] not in seen_text
 
 
 @pytest.mark.parametrize("user_id", ["", 5, b"alice"])

@@ -135,7 +135,7 @@ class Life:
                 return
             await act()
 
-    # Those who call.
+    # The callers.
 
     def _poll(self, slot: Slot, member: Member) -> Callable[[], Awaitable[None]]:
         async def poll() -> None:
@@ -282,7 +282,7 @@ class Life:
         faults_drawn = [_draw_fault(rng, victim.credentials) for _ in range(rng.choice((1, 1, 2, 4)))]
         world.book.note(f"faults {' '.join(type(fault).__name__ for fault in faults_drawn)} {probability}")
         if laws.MARK in repr(faults_drawn):
-            # Whoever echoes a secret knows it from a call of its owner's.
+            # What echoes a secret knows it from a call of its owner's.
             user, endpoint = victim.user, None
         injections = [
             world.exchange.fail_sometimes(fault, probability=probability, user=user, endpoint=endpoint)

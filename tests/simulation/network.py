@@ -45,7 +45,7 @@ class Weather:
     late: float = 0.0
     #: This part of the messages resets its connection instead of arriving.
     reset: float = 0.0
-    #: This part of the messages is swallowed with all that follows on its connection, and nobody is report.
+    #: This part of the messages is lost with all that follows on its connection, and no end is notified.
     swallow: float = 0.0
     #: This part of the connections is refused.
     refuse: float = 0.0
@@ -271,7 +271,7 @@ class Wire:
         if not end.lost and not end.is_closing():
             end.receive(data)
         elif data is not _END and not self._other(end).lost:
-            # Nobody is there any more.
+            # The other end is closed.
             self.loop.call_later(self.weather.latency, self._other(end).lose, _reset())
 
     def ended(self, end: End) -> None:

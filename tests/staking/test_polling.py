@@ -364,7 +364,7 @@ async def test_a_watch_over_the_network(exchange: Emulator, monkeypatch: pytest.
 
 async def _faulted(exchange: Emulator) -> None:
     """Wait until a call has its fault."""
-    while not exchange.tally().faulted:  # noqa: ASYNC110 - the emulator tells nobody
+    while not exchange.tally().faulted:  # noqa: ASYNC110 - there is no notification
         await asyncio.sleep(0.01)
 
 

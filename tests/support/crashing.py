@@ -57,7 +57,7 @@ def main() -> None:
         if not child:
             asyncio.run(purchase(*line.strip().split("\t")))
             os._exit(0)
-        print(child, flush=True)  # noqa: T201 - whoever reads kills it
+        print(child, flush=True)  # noqa: T201 - the reader kills it
         os.waitpid(child, 0)
         print("ended", flush=True)  # noqa: T201
 

@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
 PART: Final = 8
-#: A value that stands in the package or among the tests' own words is no secret: nobody could tell a leak of it.
+#: A value that stands in the package or among the tests' own words is no secret: a leak of it could not be seen.
 WORDS: Final = "\n".join(path.read_text(encoding="utf-8") for path in Path(okx_sol_async.__file__).parent.rglob("*.py"))
 TESTS: Final = str(Path(__file__).parents[1])
-#: A frame is searched for so many characters of each local.
+#: How many characters of each local of a frame are searched.
 LONGEST: Final = 20_000
 
 
@@ -48,7 +48,7 @@ class Guard:
     def learn(self, secret: object) -> None:
         """Take note of a secret."""
         if isinstance(secret, str):
-            # All passphrases that the emulator makes up begin alike, so that beginning tells nothing of any.
+            # All passphrases that the emulator makes up begin alike, so that beginning is no secret.
             rare = secret.removeprefix("Made-Up-")
             parts = {rare[start : start + PART] for start in range(len(rare) - PART + 1)} - self.parts
             self.parts |= {part for part in parts if _could_be_secret(part)}

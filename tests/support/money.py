@@ -57,7 +57,7 @@ class Sent:
     """A write of a program."""
 
     type: OrderType
-    #: The ninth decimal numbers it, which the exchange keeps and the log cannot tell from another.
+    #: The ninth decimal numbers it, which the exchange keeps and the log does not have.
     amt: Decimal
     #: When it was signed last; `None` if it certainly never happened.
     at: datetime | None = None

@@ -47,7 +47,7 @@ def shown_by_sentry(error: BaseException) -> str:
 
 def shown_of(error: BaseException) -> str:
     """Return all that a tool may show of an error: its text, its chain, and the locals of each frame below the test."""
-    told = []
+    shown = []
     pending: list[BaseException | None] = [error]
     while pending:
         one = pending.pop()
@@ -55,6 +55,6 @@ def shown_of(error: BaseException) -> str:
             continue
         below_the_test = one.__traceback__.tb_next if one is error and one.__traceback__ else one.__traceback__
         stack = traceback.StackSummary.extract(traceback.walk_tb(below_the_test), capture_locals=True)
-        told += [repr(one), str(one), repr(one.args), repr(vars(one)), *stack.format()]
+        shown += [repr(one), str(one), repr(one.args), repr(vars(one)), *stack.format()]
         pending += [one.__cause__, one.__context__]
-    return "\n".join(told)
+    return "\n".join(shown)

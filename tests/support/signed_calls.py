@@ -144,7 +144,7 @@ class Caller:
             return response.status, await response.json()
 
     async def codes(self, exchange: Emulator, how_many: int, *users: Credentials) -> list[str]:
-        """Return the codes of so many calls in turn, made by the users in turn."""
+        """Return the codes of a number of calls in turn, made by the users in turn."""
         users = users or (exchange.credentials,)
         return [(await self(exchange, signed(users[n % len(users)])))[1]["code"] for n in range(how_many)]
 

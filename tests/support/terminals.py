@@ -84,7 +84,7 @@ class Terminal:
         try:
             data = os.read(self._master, 65536)
         except OSError:
-            # Linux says so when nobody has the other side open any more.
+            # Linux says so when the other side is closed.
             return False
         self.raw += data.decode()
         return bool(data)

@@ -101,7 +101,7 @@ def test_each_test_that_leaks_fails_and_no_other(tmp_path: Path) -> None:
 
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
 
-    told = set(re.findall(r"^(\S+)::(\w+) shows a secret in: (?:\w|[:, ])+", done.stdout, re.MULTILINE))
+    seen_text = set(re.findall(r"^(\S+)::(\w+) shows a secret in: (?:\w|[:, ])+", done.stdout, re.MULTILINE))
     names = re.findall(r"def (test_\w+)", LEAKING)
-    assert {("test_a_leaking.py", name) for name in names} == told
+    assert {("test_a_leaking.py", name) for name in names} == seen_text
     assert "test_clean.py" not in done.stdout

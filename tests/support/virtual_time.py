@@ -84,7 +84,7 @@ class VirtualSocketLoop(VirtualLoop):
         raise RuntimeError(message)
 
     def step(self, number: int) -> asyncio.Future[None]:
-        """Return a future that is done after so many steps of the loop; one that waits for a timer is one step."""
+        """Return a future that is done after a number of steps of the loop; one that waits for a timer is one step."""
         self._steps_left, self._stepped = number, self.create_future()
         return self._stepped
 

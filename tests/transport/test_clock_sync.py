@@ -62,7 +62,7 @@ async def test_where_date_does_not_help_okx_is_asked(date_off: float | None) -> 
     assert [BALANCE.path, TIME, BALANCE.path, BALANCE.path] == exchange.paths
 
 
-# As in the tests of the AWS SDKs: what an answer may tell beside a time that is of use.
+# As in the tests of the AWS SDKs: what a response may hold beside a time that is of use.
 USELESS = {
     "the end of all time": {"Date": "Fri, 31 Dec 9999 23:59:59 GMT"},
     "the beginning of all time": {"Date": "Mon, 01 Jan 0001 00:00:00 GMT"},
@@ -266,8 +266,8 @@ async def test_what_cannot_be_healed_says_how_far_the_clocks_are_apart() -> None
     assert 2 == caught.value.attempts
 
 
-@pytest.mark.parametrize("tells", [True, False])
-async def test_asking_for_the_time_is_a_call_that_is_counted_and_reported(tells: bool) -> None:  # noqa: FBT001
+@pytest.mark.parametrize("responds", [True, False])
+async def test_asking_for_the_time_is_a_call_that_is_counted_and_reported(responds: bool) -> None:  # noqa: FBT001
     """An operator sees each call that goes out, also those that heal another, and what became of them."""
     reports: list[CallReport] = []
     async with (
@@ -275,16 +275,16 @@ async def test_asking_for_the_time_is_a_call_that_is_counted_and_reported(tells:
         Session(base_url=exchange.url, limiter=LocalLimiter(), observe=reports.append) as session,
     ):
         exchange.fail_next(DateHeader(None), times=None, endpoint=str(BALANCE))
-        if not tells:
+        if not responds:
             exchange.fail_next(Refusal("50030"), times=None, endpoint=str(SYSTEM_TIME))
-        with contextlib.nullcontext() if tells else pytest.raises(ClockSkew):
+        with contextlib.nullcontext() if responds else pytest.raises(ClockSkew):
             await session.call(BALANCE, exchange.credentials)
 
         assert len(exchange.calls) == sum(report.sends for report in reports)
         assert len(reports) == session.counters.calls
 
     assert [str(SYSTEM_TIME), str(BALANCE)] == [report.endpoint for report in reports]
-    assert [None if tells else PermissionDenied, None if tells else ClockSkew] == [
+    assert [None if responds else PermissionDenied, None if responds else ClockSkew] == [
         None if report.error is None else type(report.error) for report in reports
     ]
 

@@ -45,9 +45,9 @@ async def test_at_debug_each_call_is_one_structured_line(
         with pytest.raises(AuthenticationError):
             await session.call(BALANCE, CREDENTIALS)
 
-    told = [vars(record) for record in caplog.records if record.name == "okx_sol_async"]
-    assert ["answered", "AuthenticationError"] == [record["outcome"] for record in told]
-    assert {(str(BALANCE), 1, 0)} == {(record["endpoint"], record["sends"], record["refusals"]) for record in told}
+    shown = [vars(record) for record in caplog.records if record.name == "okx_sol_async"]
+    assert ["answered", "AuthenticationError"] == [record["outcome"] for record in shown]
+    assert {(str(BALANCE), 1, 0)} == {(record["endpoint"], record["sends"], record["refusals"]) for record in shown}
 
 
 async def test_a_refusal_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
@@ -56,8 +56,8 @@ async def test_a_refusal_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     async with serving(foreign.handle) as url, Session(base_url=url, limiter=InstantLimiter()) as session:
         await session.call(BALANCE, CREDENTIALS)
 
-    told = [record for record in caplog.records if record.name == "okx_sol_async"]
-    [record] = [record for record in told if record.levelno > logging.INFO]
+    shown = [record for record in caplog.records if record.name == "okx_sol_async"]
+    [record] = [record for record in shown if record.levelno > logging.INFO]
     assert "WARNING" == record.levelname
     assert "other calls spend the same limit" in record.getMessage()
 

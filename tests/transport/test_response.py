@@ -191,12 +191,12 @@ async def test_failures_of_the_wire(wire: aioresponses, error: Exception, kind: 
     """Whatever aiohttp raises becomes an error of ours, without aiohttp's frames."""
     responds(wire, exception=error)
 
-    told = await failure()
+    shown = await failure()
 
-    assert kind is type(told)
-    assert str(BALANCE) == told.endpoint
-    assert told.hint
-    assert told.__cause__ is None is told.__context__
+    assert kind is type(shown)
+    assert str(BALANCE) == shown.endpoint
+    assert shown.hint
+    assert shown.__cause__ is None is shown.__context__
 
 
 async def test_an_error_of_a_middleware_is_named(wire: aioresponses) -> None:

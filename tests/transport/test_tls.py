@@ -56,7 +56,7 @@ async def test_a_certificate_that_is_trusted(authority: trustme.CA, trusted: ssl
         assert 0 == (await session.call(READ, CREDENTIALS)).amt
 
 
-@pytest.mark.parametrize("wrong", ["nobody trusts it", "it is for another host", "it has ended"])
+@pytest.mark.parametrize("wrong", ["it is not trusted", "it is for another host", "it has ended"])
 @pytest.mark.parametrize("endpoint", [READ, WRITE], ids=["read", "write"])
 async def test_a_certificate_that_is_wrong_is_raised_at_once(
     authority: trustme.CA, trusted: ssl.SSLContext, wrong: str, endpoint: Endpoint[object]
@@ -69,7 +69,7 @@ async def test_a_certificate_that_is_wrong_is_raised_at_once(
 
     name = "okx.example" if wrong == "it is for another host" else "127.0.0.1"
     context = context_of(authority, name, ended=wrong == "it has ended")
-    connector = aiohttp.TCPConnector(ssl=True if wrong == "nobody trusts it" else trusted)
+    connector = aiohttp.TCPConnector(ssl=True if wrong == "it is not trusted" else trusted)
     async with (
         serving_raw(note, context) as url,
         aiohttp.ClientSession(connector=connector) as http,

@@ -51,7 +51,7 @@ class Mute(Exception):
         raise RuntimeError
 
 
-#: What a middleware may meet elsewhere, at another host or in a rule of its own, after the call was answered or lost.
+#: What may happen to a middleware elsewhere, at another host or in a rule of its own, after the call was answered or lost.
 ELSEWHERE: dict[str, Callable[[], Exception]] = {
     "no connection": lambda: aiohttp.ClientConnectorDNSError(
         ConnectionKey(

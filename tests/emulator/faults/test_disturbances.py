@@ -208,7 +208,7 @@ class TestDisturbances:
 
 class TestConnections:
     @pytest.mark.parametrize(
-        ("version", "asked", "told"),
+        ("version", "asked", "shown"),
         [
             ("1.1", "", None),
             ("1.1", "Connection: close", b"Connection: close"),
@@ -216,13 +216,13 @@ class TestConnections:
             ("1.0", "Connection: keep-alive", b"Connection: keep-alive"),
         ],
     )
-    async def test_kept_or_not(self, frozen_exchange: Emulator, version: str, asked: str, told: bytes | None) -> None:
+    async def test_kept_or_not(self, frozen_exchange: Emulator, version: str, asked: str, shown: bytes | None) -> None:
         """A connection is kept if the client wants it."""
-        kept = told != b"Connection: close"
+        kept = shown != b"Connection: close"
         async with Wire(frozen_exchange) as wire:
             wire.send(version=version, more=asked)
             head, body = await wire.one()
-            assert ([] if told is None else [told]) == [x for x in head.split(b"\r\n") if x.startswith(b"Connection")]
+            assert ([] if shown is None else [shown]) == [x for x in head.split(b"\r\n") if x.startswith(b"Connection")]
             assert body.startswith(ROW_BYTES)
             if kept:
                 wire.send(version=version, more="Connection: close")

@@ -79,7 +79,7 @@ class TestCounters:
         assert 0 == exchange.most_within(100.0, endpoint="GET /")
 
     def test_memory_is_bounded(self) -> None:
-        """Only so many calls are remembered."""
+        """Only the last calls are remembered."""
         assert 100_000 == JOURNAL_SIZE == Emulator()._journal._entries.maxlen
 
     async def test_counters_outlive_serving(self, call: Caller) -> None:

@@ -98,8 +98,8 @@ def three_masters() -> Iterator[list[Valkey]]:
 
 
 def _has_met_all(client: redis.Redis) -> bool:
-    told = client.cluster("INFO")
-    return (told["cluster_state"], told["cluster_known_nodes"]) == ("ok", "3")
+    shown = client.cluster("INFO")
+    return (shown["cluster_state"], shown["cluster_known_nodes"]) == ("ok", "3")
 
 
 async def test_a_cluster_of_three(caplog: pytest.LogCaptureFixture) -> None:
@@ -128,7 +128,7 @@ def test_a_borrowed_client_is_refused_on_a_second_loop(valkey_server: Valkey) ->
 
     async def first() -> None:
         await take(limiter)
-        # What the answer tells the server is on its way still.
+        # What is reported after the response is still in flight.
         await asyncio.gather(*limiter._store.commands._tasks)
         await client.aclose()
 
