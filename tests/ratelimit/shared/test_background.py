@@ -4,21 +4,16 @@ import asyncio
 
 import pytest
 
-from okx_sol_async import BucketKey, QueueTimeout, RateLimit, Scope, TokenBucket
+from okx_sol_async import QueueTimeout, TokenBucket
 from okx_sol_async.ratelimit.shared.limiter import RedisLimiter
+from tests.support.buckets import SIX, key
 from tests.support.shared_clock import on_a_shared_clock
 from tests.support.valkey import Valkey
-
-SIX = RateLimit(6, 1.0, Scope.USER)
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
+from tests.support.virtual_time import now
 
 
 def bucket_of(limiter: RedisLimiter, owner: str) -> TokenBucket:
-    key = BucketKey("https://openapi.okx.com", demo=False, owner=owner, method="GET", path="/api/v5/x")
-    return limiter.bucket(key, SIX)
+    return limiter.bucket(key(owner), SIX)
 
 
 async def leave(bucket: TokenBucket, name: str, log: list[tuple[str, float]], *, background: bool = False) -> None:
