@@ -53,8 +53,8 @@ def _throughput(name: str, number: int) -> Iterator[Line]:
     ways = WAYS if ours else WAYS[:1]
     with valkey() as server:
         # Users do not wait for each other, so all ways are measured at once.
-        groups = [Processes(give_up, number, name, server.url, way, OFFERED, PATIENCE, SECONDS) for way in ways]
-        left = [[(at - group.began) for times in group.times() for at in times] for group in groups]
+        group = Processes(give_up, number, name, server.url, ways, OFFERED, PATIENCE, SECONDS)
+        left = [[at - group.began for times in group.times(user) for at in times] for user in range(len(ways))]
         with server.client as client:
             commands = client.info("commandstats").get("cmdstat_evalsha", {"calls": 0})["calls"]
     calls = sum(map(len, left))

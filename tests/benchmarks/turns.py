@@ -20,7 +20,7 @@ from okx_sol_async import BucketKey, QueueTimeout, RateLimit, Scope
 from okx_sol_async.ratelimit.shared.limiter import RedisLimiter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
     from multiprocessing.queues import Queue
     from multiprocessing.synchronize import Barrier
@@ -43,17 +43,17 @@ class Part:
     total: int
     #: All begin at once.
     begin: Barrier
-    #: Where it puts its number and when calls left.
-    results: Queue[tuple[int, list[float]]]
+    #: Where it puts its number and when calls left, of each user.
+    results: Queue[tuple[int, list[list[float]]]]
 
     async def ready(self) -> float:
         """Wait for the others, and return when all began."""
         await asyncio.to_thread(self.begin.wait)
         return time.monotonic()
 
-    def report(self, times: list[float]) -> None:
-        """Hand over when calls left."""
-        self.results.put((self.number, times))
+    def report(self, *times: list[float]) -> None:
+        """Hand over when calls left, of each user."""
+        self.results.put((self.number, [*times]))
 
 
 class Processes:
@@ -62,7 +62,7 @@ class Processes:
     def __init__(self, target: Callable[..., None], count: int, *arguments: object) -> None:
         # Kept, because its shared memory would be given to the next one while processes still look at it.
         self._begin = begin = _context.Barrier(count + 1)
-        self._results: Queue[tuple[int, list[float]]] = _context.Queue()
+        self._results: Queue[tuple[int, list[list[float]]]] = _context.Queue()
         self._processes = [
             _context.Process(target=target, args=(Part(number, count, begin, self._results), *arguments), daemon=True)
             for number in range(count)
@@ -72,10 +72,11 @@ class Processes:
         begin.wait()
         #: When all began.
         self.began = time.monotonic()
+        self._found: dict[int, list[list[float]]] = {}
 
-    def times(self) -> list[list[float]]:
-        """Wait until all have ended, and return when calls left in each."""
-        found: dict[int, list[float]] = {}
+    def times(self, user: int = 0) -> list[list[float]]:
+        """Wait until all have ended, and return when calls of a user left in each."""
+        found = self._found
         while len(found) < len(self._processes):
             try:
                 number, times = self._results.get(timeout=5)
@@ -85,7 +86,7 @@ class Processes:
                 found[number] = times
         for process in self._processes:
             process.join()
-        return [found[number] for number in range(len(found))]
+        return [found[number][user] for number in range(len(found))]
 
 
 class Turns(Protocol):
@@ -177,32 +178,37 @@ async def _wait_for(taking: Awaitable[Callable[[], object]], seconds: float | No
         return await taking
 
 
-def give_up(part: Part, name: str, url: str, way: str, offered: float, patience: float, seconds: float) -> None:
+def give_up(
+    part: Part, name: str, url: str, ways: Sequence[str], offered: float, patience: float, seconds: float
+) -> None:
     """Make this process's part of ``offered`` calls a second; each gives up after ``patience`` seconds.
 
     Args:
         part: of how many processes.
         name: of the limiter.
         url: of its server.
-        way: ``"cancellation"``, ``"max_wait"`` or ``"in turn"``.
-        offered: calls a second of all processes.
+        ways: any of ``"cancellation"``, ``"max_wait"`` and ``"in turn"``; each has a user of its own.
+        offered: calls a second of one user in all processes.
         patience: seconds.
         seconds: for which calls are made.
 
     """
 
     async def main() -> None:
-        times: list[float] = []
+        times: dict[str, list[float]] = {way: [] for way in ways}
         async with LIMITERS[name](url) as turns:
             began = await part.ready()
             tasks = []
             for number in range(part.number, int(offered * seconds), part.total):
                 await asyncio.sleep(max(began + number / offered - time.monotonic(), 0.0))
-                cancelled = way == "cancellation" or (way == "in turn" and number % 2 == 0)
-                tasks.append(asyncio.create_task(_call(turns, way, times, patience, cancelled=cancelled)))
+                for way in ways:
+                    # A process has every second number only, if there is an even number of them.
+                    is_even = (number // part.total + part.number) % 2 == 0
+                    cancelled = way == "cancellation" or (way == "in turn" and is_even)
+                    tasks.append(asyncio.create_task(_call(turns, way, times[way], patience, cancelled=cancelled)))
             await asyncio.gather(*tasks)
             await asyncio.sleep(max(began + seconds + patience - time.monotonic(), 0.0))
-        part.report(times)
+        part.report(*times.values())
 
     asyncio.run(main())
 
