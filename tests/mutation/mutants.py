@@ -70,12 +70,12 @@ def mutated(source: str, mutant: Mutant) -> ast.Module:
 
 def _nodes(node: ast.AST) -> Iterator[ast.expr | ast.stmt]:
     """Give the nodes that are run, in the order of the source."""
-    if isinstance(node, ast.expr | ast.stmt):
-        yield node
     if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
         return
     if isinstance(node, ast.FunctionDef) and node.name in _SHOWN:
         return
+    if isinstance(node, ast.expr | ast.stmt):
+        yield node
     for name, value in ast.iter_fields(node):
         if name in _SKIPPED:
             continue

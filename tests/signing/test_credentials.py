@@ -27,7 +27,7 @@ def test_the_three_are_plain_attributes() -> None:
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         del credentials.api_key
     assert KEY == credentials.api_key
-    assert credentials != KEY
+    assert (credentials == KEY) is False
 
 
 @pytest.mark.parametrize("show", [repr, str, "{}".format, "%s".__mod__, lambda value: repr([value])])
@@ -91,6 +91,8 @@ def test_a_label_and_a_key_are_never_the_same_owner() -> None:
 
     assert by_key.owner != look_alike.owner
     assert KEY not in by_key.owner
+    assert by_key.owner == by_key.key_owner
+    assert "user:alice" == Credentials(KEY, SECRET, PASSPHRASE, user_id="alice").owner
 
 
 def test_the_owner_is_the_key_and_not_the_secret() -> None:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from okx_sol_async import Credentials
+from okx_sol_async.signing.redaction import PART
 
 KEY = "8f1c2d3e-0000-4a5b-9c6d-7e8f90a1b2c3"
 SECRET = "22582BD0CFF14C41EDBF1AB98506286D"
@@ -91,3 +92,15 @@ def test_no_part_of_any_secret_is_left(secret: str, before: str, after: str) -> 
     shown = credentials.redact(f"{before}{secret}{after}")
 
     assert not [start for start in range(len(secret) - 7) if secret[start : start + 8] in shown.replace("***", "\0")]
+
+
+def test_the_end_of_a_passphrase_in_json_is_taken_out() -> None:
+    """The last eight characters of its spelling are a part of it too."""
+    passphrase = 'Passphrase#7"'
+
+    assert "***" == Credentials(KEY, SECRET, passphrase).redact(json.dumps(passphrase)[1:-1][-PART:])
+
+
+def test_parts_that_overlap_are_taken_out_to_the_last_character() -> None:
+    """A secret of one character over and over has its parts at each place."""
+    assert "***" == Credentials(KEY, "a" * 32, PASSPHRASE).redact("a" * (PART + 1))

@@ -33,6 +33,7 @@ def test_golden_vectors(vector: dict[str, str], as_bytes: bool) -> None:  # noqa
         (1607418537.715, "2020-12-08T09:08:57.715Z"),
         (1607418537.0, "2020-12-08T09:08:57.000Z"),
         (1607418537.9999, "2020-12-08T09:08:57.999Z"),
+        (0.999999, "1970-01-01T00:00:00.999Z"),
         (0.0, "1970-01-01T00:00:00.000Z"),
     ],
 )
@@ -174,3 +175,20 @@ def test_signers_are_hashable_and_never_interchanged() -> None:
 def test_any_path_and_body_can_be_signed(path: str, body: bytes) -> None:
     """A signature has 44 characters of Base64, whatever it is over."""
     assert 44 == len(sign("2020-12-08T09:08:57.715Z", "GET", path, body, "secret"))
+
+
+@pytest.mark.parametrize("wrong", ["method", "secret", "body"])
+def test_an_argument_that_cannot_be_signed_is_named(wrong: str) -> None:
+    """The error names the argument, and holds none of the values."""
+    arguments = {"timestamp": "t", "method": "GET", "request_path": "/x", "body": "", "secret": "s" * 32}
+
+    with pytest.raises(ConfigurationError) as caught:
+        sign(**arguments | {wrong: 5})  # type: ignore[arg-type]
+    assert wrong == caught.value.argument
+
+
+def test_settings_of_a_signer_are_named() -> None:
+    """A third argument by position could be taken for anything; a repr leaves out the clock."""
+    with pytest.raises(TypeError):
+        Signer(CREDENTIALS, Region.US.value, True)  # type: ignore[misc] # noqa: FBT003
+    assert "now=" not in repr(Signer(CREDENTIALS, Region.US.value))
