@@ -40,7 +40,7 @@ def add_metatags(
     if app.config.html_baseurl:
         # These must be absolute, so they are left out where the address of the site is not known.
         properties["og:url"] = f"{app.config.html_baseurl}{page}.html"
-        properties["og:image"] = f"{app.config.html_baseurl}_static/preview.png"
+        properties["og:image"] = f"{app.config.html_baseurl}_images/emulator.png"
     tags = (
         [f'<meta name="description" content="{escape(description)}">']
         if description

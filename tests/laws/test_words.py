@@ -100,6 +100,21 @@ def test_the_tests_use_no_banned_word() -> None:
     assert {} == {name: words for name, words in found.items() if words}
 
 
+def prose(text: str) -> str:
+    """Return a page without its code, and without what it quotes as code."""
+    return re.sub(r"```.*?```|`[^`]*`", "", text, flags=re.DOTALL)
+
+
+def test_the_pages_use_no_banned_word() -> None:
+    """README.md and docs/ are written in the words of the code."""
+    root = TESTS.parent
+    found = {
+        page.name: banned_in(prose(page.read_text("utf-8"))) for page in [root / "README.md", *root.glob("docs/*.md")]
+    }
+
+    assert {} == {name: words for name, words in found.items() if words}
+
+
 def test_no_class_name_is_used_twice() -> None:
     """One name means one thing, in the whole package."""
     modules = defaultdict(list)
