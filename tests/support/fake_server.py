@@ -25,6 +25,8 @@ class FakeServer:
     in_use: int = 6
     processes: int = 1
     rank: int = 0
+    #: By how many seconds its clock is ahead.
+    ahead: float = 0.0
     commands: list[tuple[float | str, ...]] = attrs.field(factory=list)
 
     async def run(self, bucket: str, command: tuple[float | str, ...]) -> object:
@@ -36,7 +38,7 @@ class FakeServer:
             raise StoreUnavailable(reason)
         if command[0] != "reserve":
             return []
-        server_us = round(now() * 1e6)
+        server_us = round((now() + self.ahead) * 1e6)
         return [command[1], round(wait * 1e6), self.in_use, self.processes, self.rank, server_us]
 
     def node_of(self, bucket: str) -> str:

@@ -107,6 +107,8 @@ class SlotStore:
         self._latency = MinLatency()
         self._round_trip = MinLatency()
         self._answered_at: float | None = None
+        # The most exact measurement of the server's clock: how exact it is, and the offset.
+        self._clock: tuple[float, float] | None = None
 
     def begin_in_child(self) -> None:
         """Take part as another process."""
@@ -187,10 +189,18 @@ class SlotStore:
         now = loop.time()
         self._round_trip.note(now - sent, now)
         server_time = server_us / 1e6
-        place = Place(processes, rank, sent - server_time, (sent + now) / 2 - server_time, server_time)
+        least = sent - server_time
+        place = Place(processes, rank, least, self._offset(least, now - server_time), server_time)
         crowded = 2 * in_use > limit.requests
         at, since = now + wait / 1e6, sent + wait / 1e6
         return Reservation(bucket, ticket, at, now, since, hold, blind, crowded), place
+
+    def _offset(self, least: float, most: float) -> float:
+        """Return what to add to the server's clock: by this measurement, or by a more exact one that agrees with it."""
+        best = self._clock
+        if best is None or most - least <= best[0] or not least <= best[1] <= most:
+            self._clock = best = most - least, (least + most) / 2
+        return best[1]
 
     def _check(self, bucket: str, reply: object, ticket: int, longest: float) -> list[int]:
         """Return the numbers of a reply, or raise if they are not those of a reservation."""

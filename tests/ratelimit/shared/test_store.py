@@ -137,3 +137,20 @@ def test_the_limit_of_a_process_without_the_store() -> None:
 
     assert [1, 1, 3] == [store.alone(RateLimit(requests, 1.0, Scope.USER), 0) for requests in (1, 6, 20)]
     assert [6, 3, 1, 1] == [store.alone(SIX, processes) for processes in (1, 2, 6, 12)]
+
+
+async def test_the_most_exact_measurement_of_the_servers_clock_counts() -> None:
+    """A slow reply does not replace it, and one that contradicts it does."""
+    server = FakeServer()
+    store = store_of(server)
+
+    async def offset(*, takes: float, ahead: float = 0.0) -> float:
+        server.takes, server.ahead = takes, ahead
+        _, place = await store.reserve("desk:{bucket}", SIX, store.draw(), None, 0)
+        return place.offset
+
+    # The server of this test reads its clock at the end.
+    assert await offset(takes=1.0) == pytest.approx(-0.5, abs=0.01)
+    assert await offset(takes=0.002) == pytest.approx(-0.001, abs=0.0005)
+    assert await offset(takes=1.0) == pytest.approx(-0.001, abs=0.0005)
+    assert await offset(takes=1.0, ahead=-60.0) == pytest.approx(59.5, abs=0.01)
