@@ -29,6 +29,10 @@ end
 local slots = {}
 for _, slot in ipairs(bucket.slots) do
   slot.at, slot.free_at = slot.at - back, slot.free_at - back
+  if slot.at > now then
+    -- A process that waits is there, however long it waits.
+    bucket.seen[math.floor(slot.ticket / PER_PROCESS)] = now
+  end
   if slot.free_at > now then
     slots[#slots + 1] = slot
   else

@@ -88,6 +88,12 @@ class Subscription:
                 elif message["type"] == "message":
                     data = message["data"]
                     notifications.receive(data.decode("utf-8", "replace") if isinstance(data, bytes) else str(data))
+        except (OSError, RedisError):
+            if self.is_active:
+                self.is_active = False
+                # If the server is gone, what is reserved there does not count any more.
+                notifications.missed()
+            raise
         finally:
             self.is_active = False
             with contextlib.suppress(OSError, RuntimeError, RedisError):
