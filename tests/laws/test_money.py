@@ -18,3 +18,9 @@ def test_the_outcome_of_a_write_is_true(first: int) -> None:
     """
     for seed in range(first, first + PART):
         assert [] == run_program(seed).wrong, f"in the program of seed {seed}"
+
+
+@pytest.mark.parametrize("seed", [9181, 10600, 13859, 14325, 16137])
+def test_a_late_write_is_not_mistaken_for_the_next_one(seed: int) -> None:
+    """Model-based: an equal write was sent just after the order of one that arrived late."""
+    assert [] == run_program(seed).wrong

@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import json
 import pickle
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -28,6 +29,7 @@ from okx_sol_async import (
     Write,
     WriteLog,
     WriteOutcome,
+    to_json,
 )
 from okx_sol_async.emulator import EmulatedUser, Emulator
 from okx_sol_async.emulator.faults import Delay, NoResponse, Refusal, Reset
@@ -273,6 +275,7 @@ async def test_the_error_can_be_kept(exchange: Emulator, log: MemoryWriteLog) ->
             await kept.resolve()
     with pytest.raises(SessionClosed):
         await error.resolve()
+    assert error.write == Write(**json.loads(to_json(error.write)))
     # In another process the log may be another one.
     async with session_of(exchange, MemoryWriteLog()) as other:
         staking = SolStaking(exchange.credentials, other)
