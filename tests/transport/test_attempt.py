@@ -163,6 +163,8 @@ async def test_a_call_is_freed_when_it_has_ended() -> None:
     """It is part of no cycle, which only the garbage collector could free."""
     async with Emulator() as exchange, Session(base_url=exchange.url) as session:
         gc.collect()
+        # Errors that other tests have kept may hold calls.
+        there = [each for each in gc.get_objects() if isinstance(each, Call | Attempt)]
         gc.disable()
         try:
             await session.call(BALANCE, exchange.credentials)
@@ -170,4 +172,4 @@ async def test_a_call_is_freed_when_it_has_ended() -> None:
         finally:
             gc.enable()
 
-    assert [] == left
+    assert len(there) == len(left)
