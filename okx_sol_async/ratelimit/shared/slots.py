@@ -195,8 +195,9 @@ class SharedSlots:
         # There are more processes than requests: each has times of its own, all equally far apart.
         spacing = store.spacing(self._limit)
         period, phase = processes * spacing, place.offset + place.rank * spacing
-        # The others may still use what they reserved before, for one turn of all; so this one waits for its next turn.
-        at = max(at, now) if self._used is None else max(at, now, self._used.at + period)
+        # The others may still use what they reserved before, for one turn of all and a window.
+        turn_over = -math.inf if self._used is None else self._used.at + period + self._limit.requests * spacing
+        at = max(at, now, turn_over)
         late = (at - phase) % period
         return at if late < PUNCTUALITY else at - late + period
 

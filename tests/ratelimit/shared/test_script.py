@@ -296,6 +296,17 @@ def test_a_reply_says_how_many_processes_use_the_bucket(script: Script) -> None:
     assert [1, 0] == script.run(*reserve)[3:5]
 
 
+def test_a_process_that_waits_for_longer_counts_too(script: Script) -> None:
+    """Its turn may come later than the time for which a process is remembered."""
+    first = 7 * PER_PROCESS
+    for number in range(6 * 12 + 1):
+        script.reserve(ticket=first + number * PER_PROCESS)
+    script.now += 11_000_000
+
+    waiting = script.run("reserve", first, 6, HOLD, APART, 0, 0, 1)[3]
+    assert 6 < waiting < 6 * 12
+
+
 def test_the_background_leaves_after_all_calls_that_wait_in_a_process(script: Script) -> None:
     """While a process has asked for one of several calls, a call in the background of another has no free slot."""
     script.reserve(waits=2)
