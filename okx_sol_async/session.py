@@ -200,7 +200,7 @@ class Session:
             else self._state.timeouts.of(seconds("timeout", timeout, positive=True)),
             max_wait=options.max_wait if isinstance(max_wait, EllipsisType) else _checked_max_wait(max_wait),
             attempts=options.attempts if isinstance(attempts, EllipsisType) else whole_number("attempts", attempts),
-            background=options.background if isinstance(background, EllipsisType) else bool(background),
+            background=options.background if isinstance(background, EllipsisType) else flag("background", background),
         )
         return view
 

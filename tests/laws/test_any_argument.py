@@ -99,6 +99,7 @@ class Client:
         key, session, staking, url = self.key, self.session, self.staking, self.exchange.url
         user = {"endpoint": BALANCE, "credentials": key, "parameters": None}
         options = {"timeout": 1.0, "max_wait": None, "attempts": 1}
+        view = options | {"background": False}
         page = {"type": None, "status": None}
         settings_ = options | {"region": Region.GLOBAL, "base_url": url, "demo": False, "http": None}
         settings_ |= {"middlewares": (), "limiter": None, "observe": None, "write_log": None}
@@ -116,12 +117,12 @@ class Client:
             "Session.check": (session.check, {"credentials": key}),
             "Session.synchronize_clock": (session.synchronize_clock, {"samples": 1}),
             "Session.bucket": (_made(session.bucket), {"endpoint": BALANCE, "credentials": key}),
-            "Session.with_options": (_made(session.with_options), options),
+            "Session.with_options": (_made(session.with_options), view),
             "Session.aclose": (lambda **args: self._session().aclose(**args), {"drain": 0.0}),
             "Session": (_closed(Session), settings_),
             "Session.from_env": (_closed(Session.from_env), settings_ | {"region": None}),
             "SolStaking": (_closed(SolStaking), {"credentials": key, "session": session}),
-            "SolStaking.with_options": (_made(staking.with_options), options),
+            "SolStaking.with_options": (_made(staking.with_options), view),
             "SolStaking.balance": (staking.balance, {"max_age": 0.0}),
             "SolStaking.product_info": (staking.product_info, {"max_age": 0.0}),
             "SolStaking.purchase": (staking.purchase, {"amt": "0.01"}),
@@ -133,7 +134,7 @@ class Client:
             ),
             "SolStaking.history": (_first(staking.history), page | {"since": None, "until": None, "limit": None}),
             "SolStaking.apy_history": (staking.apy_history, {"days": 1}),
-            "SolStaking.watch": (_first(staking.watch), {"every": 1.0, "changes_only": True}),
+            "SolStaking.watch": (_first(staking.watch), {"every": 1.0, "changes_only": True, "on_outage": None}),
             "Receipt.order": (self._order, {"wait": 0}),
             "apy_history": (apy_history, {"days": 1, "session": session}),
             "balances": (_first(balances), {"session": session, "credentials": [key], "concurrency": 1}),
