@@ -141,7 +141,7 @@ class Client:
             "TokenBucket": (_made(TokenBucket), {"limit": LIMIT, "lead": 0.0, "push_back": PushBack()}),
             "TokenBucket.acquire": (lambda **args: TokenBucket(LIMIT).acquire(**args), {"deadline": None}),
             "RateLimit": (_made(RateLimit), {"requests": 1, "seconds": 1.0, "scope": Scope.USER}),
-            "PushBack": (_made(PushBack), {"pause": 1.0, "step": 0.5}),
+            "PushBack": (_made(PushBack), {"pause": 1.0, "step": 1.5}),
             "LocalLimiter": (_made(LocalLimiter), {"share": 1.0, "lead": 0.0}),
             "LocalLimiter.merge": (_made(LocalLimiter().merge), names),
             "Signer": (_made(Signer), {"credentials": key, "origin": url}),
