@@ -116,7 +116,7 @@ def draw_write() -> str:
         *_box(1, 1, 438, 48, "box", "purchase() or redeem()", "in the queue, and not in the log yet"),
         *_box(1, 85, 438, 48, "open", "sent", "in the log before its first byte is sent"),
         *_box(43, 175, 158, 66, "final", "taken", "OKX accepted it,", "or its order was found"),
-        *_box(239, 175, 200, 66, "open", "unknown", "OutcomeUnknown, cancelled,", "or the process ended"),
+        *_box(239, 175, 200, 66, "open", "unknown", "no response, cancelled,", "or the process ended"),
         *_box(239, 281, 200, 66, "open", "not_seen", "resolve() found no order,", "too early to be final"),
         *_box(239, 387, 200, 66, "final", "not_found", "no order after OKX stopped", "accepting its signature"),
         *_box(1, 387, 200, 66, "final", "no entry", "refused by OKX,", "or nothing was sent"),
