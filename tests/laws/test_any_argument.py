@@ -195,7 +195,7 @@ with Emulator() as _exchange:
     )
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, derandomize=True)
 @given(st.lists(st.tuples(st.sampled_from(NAMES), _anything()), min_size=20, max_size=20))
 def test_what_is_passed_ends_in_a_result_or_an_error_that_names_it(wrong: list[tuple[tuple[str, str], object]]) -> None:
     """A result, or an `OKXError`; of those, a `ConfigurationError` has the argument that was wrong."""
