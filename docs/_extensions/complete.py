@@ -6,10 +6,11 @@ import inspect
 from typing import TYPE_CHECKING
 
 import attrs
+from sphinx.util import logging
+
 import okx_sol_async
 from okx_sol_async import emulator, redis
 from okx_sol_async.emulator import faults
-from sphinx.util import logging
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

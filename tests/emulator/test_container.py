@@ -36,8 +36,10 @@ def test_what_is_copied_is_there() -> None:
     """The image is built of files of the repository, and they are all that the package needs to be built."""
     copied = [name for line in instructions("COPY") for name in line.split()[:-1]]
 
-    packed = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["build"]["targets"]["wheel"]
-    assert sorted(["pyproject.toml", "README.md", "LICENSE", *packed["only-include"]]) == sorted(copied)
+    hatch = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]
+    packed, hook = hatch["build"]["targets"]["wheel"], hatch["metadata"]["hooks"]["custom"]
+    needed = ["pyproject.toml", "README.md", "LICENSE", hook["path"], *packed["packages"]]
+    assert sorted(needed) == sorted(copied)
     for name in copied:
         assert (ROOT / name).exists() or name == "okx_sol_async"
     assert (FOLDER / SERVICE["build"]["context"] / SERVICE["build"]["dockerfile"]).samefile(FOLDER / "Containerfile")

@@ -41,7 +41,7 @@ TESTED_ELSEWHERE: Final = {
 
 def core_modules() -> list[str]:
     paths = (path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py") if not path.name.startswith("__"))
-    return sorted(path.as_posix() for path in paths if path.parts[0] not in {"emulator", "cli"})
+    return sorted(path.as_posix() for path in paths if path.parts[0] not in {"_entry", "emulator", "cli"})
 
 
 def file_of_tests(module: str) -> Path:

@@ -125,7 +125,8 @@ def name_of(path: Path) -> str:
     return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
 
 
-FILES = {name_of(path): path for path in PACKAGE.rglob("*.py")}
+# What starts all of it is installed beside the package.
+FILES = {name_of(path): path for path in PACKAGE.rglob("*.py") if "_entry" not in path.parts}
 MODULES = sorted(FILES)
 
 

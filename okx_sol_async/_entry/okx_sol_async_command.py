@@ -1,6 +1,6 @@
 """What the script ``okx-sol`` starts.
 
-It stands beside the package, because whoever imports a part of that imports all of it, which takes a while: the version
+It stands beside the package, because importing a part of that imports all of it, which takes a while: the version
 is printed without it, and Ctrl-C is quiet from the first moment on.
 """
 
@@ -28,12 +28,14 @@ def main() -> None:
 
 
 def _version() -> str:
-    from importlib.machinery import SourceFileLoader  # noqa: PLC0415 - see above
+    from importlib.machinery import PathFinder, SourceFileLoader  # noqa: PLC0415 - see above
     from types import ModuleType  # noqa: PLC0415 - see above
 
+    package = PathFinder.find_spec("okx_sol_async")
+    assert package is not None  # noqa: S101 - this is installed with it
+    assert package.submodule_search_locations  # noqa: S101 - as above
     module = ModuleType("version")
-    path = f"{__file__.removesuffix('_command.py')}/version.py"
-    SourceFileLoader(module.__name__, path).exec_module(module)
+    SourceFileLoader(module.__name__, f"{package.submodule_search_locations[0]}/version.py").exec_module(module)
     return str(module.__version__)
 
 
