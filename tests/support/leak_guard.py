@@ -5,6 +5,9 @@ test printed, also in processes of its own, what was logged at any level, and ea
 fail, warnings among them, with the locals of the frames that are not the test's. Eight characters in a row of a secret are a
 leak of it; of a key, which may show its end, all of it.
 
+Secrets stay known until the process ends, except those that Hypothesis draws: any text may be one, such as "Infinity", which
+the next test may print. They are searched in what the test that drew them produced.
+
 A test that shows secrets on purpose says so and why: ``@pytest.mark.shows_secrets("why")``. So does ``okx-sol emulator``,
 which prints the keys that it has made up.
 """
@@ -20,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from hypothesis import currently_in_test_context
 
 import okx_sol_async
 from okx_sol_async import Credentials
@@ -30,6 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
 PART: Final = 8
+#: What all passphrases begin with that the emulator makes up.
+MADE_UP: Final = "Made-Up-"
 #: A value that stands in the package or among the tests' own words is no secret: a leak of it could not be seen.
 WORDS: Final = "\n".join(path.read_text(encoding="utf-8") for path in Path(okx_sol_async.__file__).parent.rglob("*.py"))
 TESTS: Final = str(Path(__file__).parents[1])
@@ -43,20 +49,22 @@ class Guard:
     def __init__(self) -> None:
         self.parts: set[str] = set()
         self.keys: set[str] = set()
+        self.drawn: set[str] = set()
+        self.drawn_keys: set[str] = set()
         self.produced: list[tuple[str, str]] = []
 
-    def learn(self, secret: object) -> None:
-        """Take note of a secret."""
+    def learn(self, secret: object, *, drawn: bool = False) -> None:
+        """Take note of a secret; if ``drawn``, until the test is over."""
         if isinstance(secret, str):
-            # All passphrases that the emulator makes up begin alike, so that beginning is no secret.
-            rare = secret.removeprefix("Made-Up-")
-            parts = {rare[start : start + PART] for start in range(len(rare) - PART + 1)} - self.parts
-            self.parts |= {part for part in parts if _could_be_secret(part)}
+            rare = secret.removeprefix(MADE_UP)
+            known = self.drawn if drawn else self.parts
+            parts = {rare[start : start + PART] for start in range(len(rare) - PART + 1)} - self.parts - known
+            known |= {part for part in parts if _could_be_secret(part)}
 
-    def learn_key(self, key: object) -> None:
-        """Take note of a key, whose end may be shown."""
+    def learn_key(self, key: object, *, drawn: bool = False) -> None:
+        """Take note of a key, whose end may be shown; if ``drawn``, until the test is over."""
         if isinstance(key, str) and len(key) >= PART and key not in WORDS:
-            self.keys.add(key)
+            (self.drawn_keys if drawn else self.keys).add(key)
 
     def note(self, where: str, text: str) -> None:
         """Keep what was produced, to be searched when all secrets are known."""
@@ -69,14 +77,17 @@ class Guard:
 
     def is_in(self, text: str) -> bool:
         """Return whether ``text`` holds a secret."""
-        parts = self.parts
-        return any(text[start : start + PART] in parts for start in range(len(text) - PART + 1)) or any(
-            key in text for key in self.keys
+        parts, drawn = self.parts, self.drawn
+        found = (text[start : start + PART] for start in range(len(text) - PART + 1))
+        return any(part in parts or part in drawn for part in found) or any(
+            key in text for keys in (self.keys, self.drawn_keys) for key in keys
         )
 
     def forget(self) -> None:
-        """Begin the next test. Secrets made while modules were imported stay known: they belong to many tests."""
+        """Begin the next test. Secrets that were not drawn stay known: they belong to many tests."""
         self.produced.clear()
+        self.drawn.clear()
+        self.drawn_keys.clear()
 
 
 #: What is learnt before a test begins, and in it.
@@ -138,9 +149,11 @@ def _new(
     **named: object,
 ) -> Credentials:
     # Not in __init__: its frame is in the traceback when a value is refused.
-    GUARD.learn_key(api_key)
-    GUARD.learn(secret_key)
-    GUARD.learn(passphrase)
+    # The emulator draws nothing, also when an example starts it.
+    drawn = currently_in_test_context() and not (isinstance(passphrase, str) and passphrase.startswith(MADE_UP))
+    GUARD.learn_key(api_key, drawn=drawn)
+    GUARD.learn(secret_key, drawn=drawn)
+    GUARD.learn(passphrase, drawn=drawn)
     return object.__new__(kind)
 
 

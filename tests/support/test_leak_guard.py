@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[2]
 LEAKING = """
 import logging, subprocess, sys, warnings
 import pytest
+from hypothesis import given, settings, strategies
 from okx_sol_async import (Credentials, OKXError, sign)
 
 KEYS = Credentials("an-api-key-of-a-test-0000", "7D3A9C55E0B14F6688AA0123", "Correct-Horse#7")
@@ -53,6 +54,22 @@ def Signer_of(keys):
     from okx_sol_async.signing import signer as signing
     return signing.sign("2020-12-08T09:08:57.715Z", "GET", "/", "", keys.secret_key)
 
+@settings(database=None, deadline=None, max_examples=1)
+@given(strategies.just("Infinity"))
+def test_prints_what_was_drawn(secret):
+    print(Credentials("an-api-key-of-a-test-0001", secret, "Correct-Horse#7").secret_key)
+
+MADE_UP = []
+
+@settings(database=None, deadline=None, max_examples=1)
+@given(strategies.just("Made-Up-0A9B8C7D6E5F"))
+def test_prints_what_an_example_made_up(passphrase):
+    MADE_UP.append(Credentials("an-api-key-of-a-test-0002", "1B2C3D4E5F60718293A4B5C6", passphrase))
+    print(passphrase)
+
+def test_prints_it_later():
+    print(MADE_UP[0].secret_key)
+
 @pytest.fixture
 def late():
     yield
@@ -76,6 +93,9 @@ def test_says_so():
 
 def test_comes_after_one_that_leaks():
     pass
+
+def test_shows_a_word_that_another_test_drew():
+    print("Infinity")
 """
 
 
