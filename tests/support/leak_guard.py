@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 PART: Final = 8
 #: What all passphrases begin with that the emulator makes up.
 MADE_UP: Final = "Made-Up-"
-#: A value that stands in the package or among the tests' own words is no secret: a leak of it could not be seen.
+#: A value that stands in the source of the package is no secret: a leak of it could not be seen.
 WORDS: Final = "\n".join(path.read_text(encoding="utf-8") for path in Path(okx_sol_async.__file__).parent.rglob("*.py"))
 TESTS: Final = str(Path(__file__).parents[1])
 #: How many characters of each local of a frame are searched.
