@@ -25,55 +25,59 @@ class Model:
 
     def reserve(self, ticket: int, hold: int, *, waits: bool = True) -> int:
         """Return when a new call leaves."""
-        self._go_on()
+        self._leave()
         call = Call(ticket, hold)
         self.calls.append(call)
-        self._go_on()
+        self._schedule()
         if not waits and not call.left:
             self.calls.remove(call)
         return call.at
 
     def give_back(self, ticket: int) -> None:
-        self._go_on()
+        self._leave()
         self.calls = [call for call in self.calls if call.ticket != ticket]
-        self._go_on()
+        self._schedule()
 
     def settle(self, ticket: int, ahead: int) -> None:
-        self._go_on()
+        self._leave()
         self._find(ticket).free_at = self.now + ahead
-        self._go_on()
+        self._schedule()
 
     def pause(self, seconds: int) -> None:
-        self._go_on()
+        self._leave()
         self.paused = max(self.paused, self.now + seconds)
-        self._go_on()
+        self._schedule()
 
     def waiting(self) -> list[int]:
-        self._go_on()
+        self._leave()
         return [call.ticket for call in self.calls if not call.left]
 
     def in_use(self) -> list[int]:
-        self._go_on()
+        self._leave()
         return [call.ticket for call in self.calls if call.left and call.free_at > self.now]
 
     def time_of(self, ticket: int) -> int:
-        self._go_on()
+        self._schedule()
         return self._find(ticket).at
 
     def most_within_a_window(self, window: int) -> int:
         """Return the most calls whose slots were used within less than ``window``."""
-        self._go_on()
+        self._leave()
         times = sorted(call.at for call in self.calls)
         return max((sum(first <= at < first + window for at in times) for first in times), default=0)
 
     def _find(self, ticket: int) -> Call:
         return next(call for call in self.calls if call.ticket == ticket)
 
-    def _go_on(self) -> None:
-        """Let those leave whose time has come, and compute when the others will."""
+    def _leave(self) -> None:
+        """Let those leave whose time has come. The others keep theirs until a command has changed something."""
         for call in self.calls:
             if not call.left and call.at and call.at <= self.now:
                 call.left, call.free_at = True, call.at + call.hold
+
+    def _schedule(self) -> None:
+        """Compute when each waiting call leaves, as at the end of a command."""
+        self._leave()
         last = max((call.at for call in self.calls if call.left), default=0)
         free = [call.free_at for call in self.calls if call.left]
         for call in self.calls:

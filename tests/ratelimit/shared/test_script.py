@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from okx_sol_async import PushBack
@@ -64,9 +64,19 @@ def _script(valkey_server: Valkey) -> Iterator[Script]:
 
 KINDS = ["reserve"] * 6 + ["background", "look", "give back", "late", "refused"]
 steps = st.lists(st.tuples(st.integers(0, 400_000), st.sampled_from(KINDS), st.integers(0, 1_000)), max_size=60)
+#: The second refusal comes when the first call leaves, and the second, which has not left, waits for the new pause.
+REFUSED_AS_ONE_LEAVES = [
+    (0, "refused", 0),
+    (0, "reserve", 0),
+    (0, "reserve", 0),
+    (200_000, "reserve", 0),
+    (400_000, "reserve", 0),
+    (400_000, "refused", 0),
+]
 
 
 @given(steps=steps, requests=st.integers(1, 8))
+@example(steps=REFUSED_AS_ONE_LEAVES, requests=2)
 @settings(max_examples=150, deadline=None)
 def test_the_script_does_what_the_model_does(
     running_valkey: Valkey, steps: list[tuple[int, str, int]], requests: int
