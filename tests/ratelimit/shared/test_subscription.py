@@ -9,9 +9,10 @@ import pytest
 from redis.asyncio.cluster import RedisCluster
 
 from okx_sol_async import BucketKey, RateLimit, Scope, TokenBucket
-from okx_sol_async.ratelimit.shared import subscription
+from okx_sol_async.ratelimit.shared import batching, subscription
 from okx_sol_async.ratelimit.shared.limiter import RedisLimiter
 from okx_sol_async.ratelimit.shared.slots import SharedSlots
+from okx_sol_async.ratelimit.shared.subscription import Subscription
 from tests.ratelimit.shared.test_servers import three_masters
 from tests.support.valkey import Valkey
 
@@ -82,33 +83,49 @@ async def test_a_process_whose_node_is_frozen_listens_to_another(
     """Reservations on the other nodes still move up."""
     monkeypatch.setattr(subscription, "CHECK_AFTER", 0.1)
     monkeypatch.setattr(subscription, "SUBSCRIBE_EVERY", 0.01)
+    # Commands have time on a busy machine; a subscription that is dropped without need is made anew.
+    monkeypatch.setattr(batching, "Subscription", lambda client, _: Subscription(client, 0.5))
     pick = RedisCluster.get_random_node
-    picked: list[object] = []
+    #: Which node each client listens to: that which is going to be frozen, and once it is, any other.
+    picked: dict[RedisCluster, int] = {}
+    is_frozen = False
 
     def frozen_first(client: RedisCluster) -> object:
         chosen = pick(client)
-        while (chosen.port == cluster[2].port) is not (len(picked) < 3):
+        while (chosen.port == cluster[2].port) is is_frozen:
             chosen = pick(client)
-        picked.append(chosen)
+        picked[client] = chosen.port
         return chosen
 
     async with contextlib.AsyncExitStack() as stack:
         limiters = [
-            await stack.enter_async_context(RedisLimiter.from_url(cluster[0].url, cluster=True, timeout=0.5))
+            await stack.enter_async_context(
+                RedisLimiter.from_url(cluster[0].url, cluster=True, timeout=30, on_failure="raise")
+            )
             for _ in range(3)
         ]
-        for index in range(3):
-            (await bucket_of(limiters[index - 1], f"busy:{index}").acquire()).answered()
+        for index, limiter in enumerate(limiters):
+            (await bucket_of(limiter, f"connects:{index}").acquire()).answered()
         names = (f"elsewhere:{number}" for number in itertools.count())
         frozen = f"127.0.0.1:{cluster[2].port}"
-        owner = next(name for name in names if node_of(limiters[0], name) != frozen)
+        # No command goes to the node that is frozen, only subscriptions.
+        owner, *busy = itertools.islice((name for name in names if node_of(limiters[0], name) != frozen), 4)
+        for index, name in enumerate(busy):
+            (await bucket_of(limiters[index - 1], name).acquire()).answered()
         monkeypatch.setattr(RedisCluster, "get_random_node", frozen_first)
-        waiting = [asyncio.create_task(bucket_of(limiters[index], f"busy:{index}").acquire()) for index in range(3)]
-        await until(lambda: all(limiter.listen() for limiter in limiters))
-        assert 3 == len(picked)
+        waiting = [
+            asyncio.create_task(bucket_of(limiter, name).acquire())
+            for limiter, name in zip(limiters, busy, strict=True)
+        ]
+        await until(lambda: 3 == sum(limiter.listen() for limiter in limiters))
+        assert [cluster[2].port] * 3 == list(picked.values())
         cluster[2].freeze()
+        is_frozen = True
         try:
-            await until(lambda: len(picked) == 6 and all(limiter.listen() for limiter in limiters))
+            # Each is asked each time: a subscription ends if nothing waits at the moment, and begins when asked.
+            await until(
+                lambda: 3 == sum(limiter.listen() for limiter in limiters) and cluster[2].port not in picked.values()
+            )
             await one_moves_up(limiters, owner)
         finally:
             cluster[2].thaw()
