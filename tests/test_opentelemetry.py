@@ -39,6 +39,7 @@ async def call_once(telemetry: Telemetry, *replies: Reply) -> tuple[str, list[Re
     return url, kinds[SpanKind.INTERNAL], kinds[SpanKind.CLIENT]
 
 
+@pytest.mark.virtual_clock
 async def test_a_call_is_a_span_with_one_inside_for_its_send() -> None:
     """The outer span is INTERNAL, and the inner one CLIENT with the attributes of the semantic conventions."""
     url, [outer], [inner] = await call_once(Telemetry(), good)

@@ -21,7 +21,7 @@ from tests.support.scripted import CREDENTIALS, READ, WRITE, Reply, Script, code
 pytestmark = pytest.mark.virtual_clock
 
 PACKAGE: Final = Path(okx_sol_async.__file__).parent
-PAGE: Final = PACKAGE.parent / "docs" / "design.md"
+PAGE: Final = Path(__file__).parents[2] / "docs" / "design.md"
 #: The functions of the steps, from top to bottom.
 STEPS: Final = (
     ("staking/client.py", "balance"),

@@ -10,7 +10,7 @@ import pytest
 import okx_sol_async
 
 PACKAGE: Final = Path(okx_sol_async.__file__).parent
-PAGE: Final = PACKAGE.parent / "docs" / "design.md"
+PAGE: Final = Path(__file__).parents[2] / "docs" / "design.md"
 #: The most attributes, and the most methods, with properties and ``__init__``.
 MOST: Final = 15
 #: Classes that have more, each with its reason in docs/design.md, "Large classes". It only gets shorter.

@@ -32,7 +32,7 @@ async def test_a_frozen_node_is_an_outage_for_its_own_users_only(
         async with RedisLimiter.from_url(
             nodes[0].url,
             cluster=True,
-            timeout=1.0,
+            timeout=4.0,
             on_failure=on_failure,  # type: ignore[arg-type]
         ) as limiter:
             buckets = [bucket_of(limiter, f"user:{number}") for number in range(30)]

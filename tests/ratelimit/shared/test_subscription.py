@@ -43,6 +43,11 @@ async def until(condition: Callable[[], object]) -> None:
         await asyncio.sleep(0.005)
 
 
+def is_settled(bucket: TokenBucket) -> bool:
+    """Return whether no command is under way, such as the look that follows a subscription."""
+    return bucket.state.source._asking is None  # type: ignore[union-attr]
+
+
 async def one_moves_up(limiters: list[RedisLimiter], owner: str) -> None:
     """Let the second of three give up, and wait until the third has its slot."""
     first, second, third = (bucket_of(limiter, owner) for limiter in limiters)
@@ -50,12 +55,11 @@ async def one_moves_up(limiters: list[RedisLimiter], owner: str) -> None:
     gives_up = asyncio.create_task(second.acquire())
     await until(lambda: reserved_at(second) < float("inf"))
     stays = asyncio.create_task(third.acquire())
-    await until(lambda: reserved_at(third) < float("inf") and limiters[2].listen())
+    await until(lambda: reserved_at(third) < float("inf") and limiters[2].listen() and is_settled(third))
     before, slot = reserved_at(third), reserved_at(second)
     assert before > slot + ONE.seconds
     gives_up.cancel()
-    await until(lambda: reserved_at(third) < before)
-    assert abs(reserved_at(third) - slot) < ONE.seconds / 10
+    await until(lambda: abs(reserved_at(third) - slot) < ONE.seconds / 10)
     stays.cancel()
     await asyncio.gather(gives_up, stays, return_exceptions=True)
 
