@@ -52,7 +52,7 @@ async def test_one_session(session, okx_emulator_session, n):
     okx_emulator_session.reset()
 """
 )
-COMMON = ["-W", "error", "-p", "no:xdist"]
+COMMON = ["-W", "error", "-p", "no:xdist", "-p", "no:randomly"]
 #: What pytest-asyncio wants to be said, and other plugins do not know.
 FUNCTION_LOOPS = ["-o", "asyncio_default_fixture_loop_scope=function"]
 LOOPS = ("asyncio_default_fixture_loop_scope", "asyncio_default_test_loop_scope")

@@ -23,7 +23,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     """Say what is about to happen, because the first result takes a while."""
     workers = config.getoption("numprocesses", None) or 1
     return [
-        f"okx-sol-async: the whole suite is about 3,800 tests and takes up to three minutes on two cores; workers: {workers}",
+        f"okx-sol-async: the whole suite is about 4,400 tests and takes about four minutes on two cores; workers: {workers}",
         "no account and no network is needed: the calls go to a local exchange. One process: -n 0; some tests: tests/cli",
     ]
 

@@ -115,6 +115,8 @@ def test_each_test_that_leaks_fails_and_no_other(tmp_path: Path) -> None:
         "tests.support.leak_guard",
         "-p",
         "no:cacheprovider",
+        "-p",
+        "no:randomly",
         "--tb=line",
     ]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
