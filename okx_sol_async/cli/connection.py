@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -132,11 +133,12 @@ class ExchangeOptions:
             message = "--emulator is an exchange of its own: leave out --region and --base-url"
             raise ConfigurationError(message)
         # It brings an HTTP server along, which no other command needs.
-        from okx_sol_async.cli.demo_exchange import new_emulator  # noqa: PLC0415
+        from okx_sol_async.cli.demo_exchange import with_history  # noqa: PLC0415
+        from okx_sol_async.emulator import Emulator  # noqa: PLC0415
 
         demo = bool(self.demo)
         async with (
-            new_emulator(demo=demo) as exchange,
+            with_history(Emulator(demo=demo, now=time.time)) as exchange,
             Session(base_url=exchange.url, demo=demo, observe=observe) as session,
         ):
             yield ConnectedExchange(session, exchange)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from okx_sol_async.emulator import EmulatedOrder, Emulator, OrderType, Window
+from okx_sol_async.emulator import EmulatedOrder, Emulator, OrderType
 
 #: The history: how many days ago, milliseconds of that day (UTC), kind, amount and status.
 _PAST: Final[tuple[tuple[int, int, OrderType, str, str], ...]] = (
@@ -22,32 +21,11 @@ _PAST: Final[tuple[tuple[int, int, OrderType, str, str], ...]] = (
 _PURCHASE_TAKES: Final = timedelta(seconds=1.2)
 
 
-def new_emulator(
-    *,
-    demo: bool,
-    host: str = "127.0.0.1",
-    port: int = 0,
-    window: Window = "sliding",
-    latency: float = 0.0,
-    jitter: float = 0.0,
-    seed: int | None = None,
-    token: str | None = None,
-    upstream: str | None = None,
-) -> Emulator:
-    """Return a local exchange whose first user has a history; interest accrues as the days go by."""
-    # Interest accrues only by a clock that is passed in.
-    exchange = Emulator(
-        demo=demo,
-        host=host,
-        port=port,
-        window=window,
-        latency=latency,
-        jitter=jitter,
-        seed=seed,
-        token=token,
-        upstream=upstream,
-        now=time.time,
-    )
+def with_history(exchange: Emulator) -> Emulator:
+    """Give the first user of ``exchange`` a history, and return it.
+
+    Interest accrues as the days go by only by a clock that was passed in, ``now=time.time``.
+    """
     exchange.user.add_orders(_orders(exchange.now(), timedelta(days=exchange.product.redempt_days)))
     return exchange
 

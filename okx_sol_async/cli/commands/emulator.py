@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
@@ -58,22 +59,25 @@ async def emulator(
 
     """
     # It brings an HTTP server along, which no other command needs.
-    from okx_sol_async.cli.demo_exchange import new_emulator  # noqa: PLC0415
-    from okx_sol_async.emulator import RequestLog  # noqa: PLC0415
+    from okx_sol_async.cli.demo_exchange import with_history  # noqa: PLC0415
+    from okx_sol_async.emulator import Emulator, RequestLog  # noqa: PLC0415
 
     if record is not None and upstream is None:
         message = "record needs an upstream to record from"
         raise ConfigurationError(message, argument="record")
-    exchange = new_emulator(
-        demo=demo,
-        host=host,
-        port=port,
-        window=window,
-        latency=latency,
-        jitter=jitter,
-        seed=seed,
-        token=token,
-        upstream=upstream,
+    exchange = with_history(
+        Emulator(
+            demo=demo,
+            host=host,
+            port=port,
+            window=window,
+            latency=latency,
+            jitter=jitter,
+            seed=seed,
+            token=token,
+            upstream=upstream,
+            now=time.time,
+        )
     )
     if state is not None:
         exchange.restore(state)
