@@ -36,6 +36,19 @@ def nothing_moved(exchange: SkewedServer) -> bool:
     return all(abs(ahead) < 1 for ahead in exchange.signed_ahead)
 
 
+async def check_that_no_clock_moves(exchange: LyingServer) -> None:
+    """Let a call be refused for its timestamp, which is raised, and the next one be accepted by the same clock."""
+    exchange.refuse_always = True
+    async with session_with(exchange) as session:
+        with pytest.raises(ClockSkew):
+            await session.call(BALANCE, CREDENTIALS)
+        exchange.refuse_always = False
+        await session.call(BALANCE, CREDENTIALS)
+
+    assert TIME in exchange.paths
+    assert nothing_moved(exchange)
+
+
 @pytest.mark.parametrize("age", ["0", "86400"])
 @pytest.mark.parametrize("time_off", [-3600.0, 40.0])
 async def test_a_time_with_an_age_is_not_set(age: str, time_off: float) -> None:
@@ -54,30 +67,14 @@ async def test_a_time_with_an_age_is_not_set(age: str, time_off: float) -> None:
 async def test_a_time_with_an_age_moves_no_clock_after_a_refusal(age: str) -> None:
     """A refusal that has another cause is raised, and the next call is accepted."""
     exchange = LyingServer(0.0, time_off=-3600.0, headers={"Age": age})
-    exchange.refuse_always = True
-    async with session_with(exchange) as session:
-        with pytest.raises(ClockSkew):
-            await session.call(BALANCE, CREDENTIALS)
-        exchange.refuse_always = False
-        await session.call(BALANCE, CREDENTIALS)
-
-    assert TIME in exchange.paths
-    assert nothing_moved(exchange)
+    await check_that_no_clock_moves(exchange)
 
 
 @pytest.mark.parametrize("time_off", [0.0, 20.0, -20.0])
 async def test_a_time_that_contradicts_the_refusal_moves_no_clock(time_off: float) -> None:
     """OKX accepts timestamps this far from that time, so the refusal has another cause or the time is not OKX's."""
     exchange = LyingServer(0.0, time_off=time_off, headers={})
-    exchange.refuse_always = True
-    async with session_with(exchange) as session:
-        with pytest.raises(ClockSkew):
-            await session.call(BALANCE, CREDENTIALS)
-        exchange.refuse_always = False
-        await session.call(BALANCE, CREDENTIALS)
-
-    assert TIME in exchange.paths
-    assert nothing_moved(exchange)
+    await check_that_no_clock_moves(exchange)
 
 
 async def test_a_time_of_okx_that_explains_the_refusal_is_followed() -> None:
