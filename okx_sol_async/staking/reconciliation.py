@@ -25,6 +25,8 @@ NEAR: Final = timedelta(seconds=35)
 RELATED: Final = 3 * NEAR
 #: Seconds after its signature when a write that the history does not show counts as one that did not happen.
 SETTLED: Final = 40.0
+#: Seconds after the signature of an accepted write when the history shows its order, as far as that is known.
+LATE: Final = 10.0
 #: The seconds between two reads of the history, at first and at most.
 FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 5.0
@@ -138,13 +140,14 @@ async def look_up(
             if left <= 0 or not error.transient:
                 raise
         else:
-            in_flight = [other for other in writes if other.outcome is WriteOutcome.SENT and other.id != write.id]
-            order = find(write, _with_all_taken(writes, in_flight), orders)
-            if order is None and in_flight:
+            pending = {other: _seconds_pending(other, now) for other in writes if other.id != write.id}
+            pending = {other: seconds for other, seconds in pending.items() if seconds > 0}
+            order = _certain(write, writes, pending, orders)
+            if order is None and pending:
                 order = find(write, writes, orders)
                 if order is not None and deadline is None:
-                    # It may belong to one of those, whose responses are still to come.
-                    left = max(left, *(_seconds_left(other, now) for other in in_flight))
+                    # It may belong to another write, once the response or the order of a pending one is there.
+                    left = max(left, *pending.values())
                 order = None if left > 0 else order
             if order is not None or left <= 0:
                 known = next(other for other in writes if other.id == write.id)
@@ -199,12 +202,24 @@ def _is_same(amt: Decimal, other: Decimal) -> bool:
     return abs(_EXACT.subtract(amt, other)) < _ROUNDING
 
 
-def _with_all_taken(writes: Iterable[Write], in_flight: Container[Write]) -> list[Write]:
-    return [attrs.evolve(other, outcome=WriteOutcome.TAKEN) if other in in_flight else other for other in writes]
+def _certain(write: Write, writes: Iterable[Write], pending: Container[Write], orders: Iterable[Order]) -> Order | None:
+    """Return the order of a write if it is the same whether the history shows all orders of pending writes or none."""
+    all_shown = [attrs.evolve(other, outcome=WriteOutcome.TAKEN) if other in pending else other for other in writes]
+    order = find(write, all_shown, orders)
+    return order if order == find(write, (other for other in writes if other not in pending), orders) else None
 
 
-def _seconds_left(write: Write, now: datetime) -> float:
-    return SETTLED - (now - write.sent_at).total_seconds()
+def _seconds_left(write: Write, now: datetime, most: float = SETTLED) -> float:
+    return most - (now - write.sent_at).total_seconds()
+
+
+def _seconds_pending(write: Write, now: datetime) -> float:
+    """Return for how long the history may not show the order of a write that happens, or has happened."""
+    if write.outcome is WriteOutcome.SENT:
+        return _seconds_left(write, now)
+    if write.outcome is WriteOutcome.TAKEN and write.ordered_at is None:
+        return _seconds_left(write, now, LATE)
+    return 0.0
 
 
 def _resolved(write: Write, order: Order | None, now: datetime) -> Write:

@@ -24,3 +24,8 @@ def test_the_outcome_of_a_write_is_true(first: int) -> None:
 def test_a_late_write_is_not_mistaken_for_the_next_one(seed: int) -> None:
     """Model-based: an equal write was sent just after the order of one that arrived late."""
     assert [] == run_program(seed).wrong
+
+
+def test_an_equal_write_in_flight_does_not_take_the_order_of_another() -> None:
+    """Model-based: of three equal writes two have happened and the third is in flight, while an order is looked up."""
+    assert [] == run_program(16257).wrong

@@ -180,6 +180,7 @@ def looking(
     *,
     wait: float | None = None,
     late: float = 0.0,
+    outcome: WriteOutcome = WriteOutcome.UNKNOWN,
     log: Callable[[float], list[Write]] = lambda _: [],
 ) -> tuple[Write, Order | None, float, int]:
     """Look up a write that was signed ``late`` seconds ago, on a virtual clock.
@@ -201,7 +202,7 @@ def looking(
             return log(loop.time() - began)
 
         known, found = await look_up(
-            write(0),
+            write(0, outcome),
             read_orders=read_orders,
             read_log=read_log,
             okx_now=lambda: NOW + timedelta(seconds=loop.time() - began + late),
@@ -265,6 +266,24 @@ def test_an_equal_write_in_flight_is_waited_for() -> None:
         assert 8 <= took
     assert order(0.2) == looking(lambda _: [order(0.2)], log=lambda _: [write(1, WriteOutcome.SENT)], wait=0)[1]
     assert order(0.2) == looking(lambda _: [order(0.2), order(1.1)], log=log(WriteOutcome.TAKEN), wait=0)[1]
+
+
+@pytest.mark.parametrize("other", [WriteOutcome.SENT, WriteOutcome.TAKEN])
+@pytest.mark.parametrize(("shown_after", "took"), [(-1, 0), (1, 1.5)])
+def test_an_order_that_the_history_does_not_show_yet_is_waited_for(
+    other: WriteOutcome, shown_after: float, took: float
+) -> None:
+    """Where it is not there yet, those that are would be given to other writes."""
+    log = [write(-3.5), write(0.1, other)]
+    shown = [order(-3.4), order(0.02)]
+    known, found, *rest = looking(
+        lambda elapsed: [*shown, order(0.12)] if elapsed > shown_after else shown,
+        outcome=WriteOutcome.TAKEN,
+        log=lambda _: log,
+    )
+
+    assert (order(0.02), order(0.02).request_time) == (found, known.ordered_at)
+    assert pytest.approx(took, abs=0.01) == rest[0]
 
 
 def test_temporary_failures_do_not_end_the_search() -> None:
