@@ -266,8 +266,8 @@ def make_bucket(rules: Rules, source: SlotSource | None = None) -> TokenBucket:
 
 def check_lead(lead: object) -> None:
     """Refuse what is neither ``"adaptive"`` nor a number of seconds."""
-    if isinstance(lead, str) and lead != "adaptive":
+    if not isinstance(lead, str):
+        seconds("lead", lead, positive=False)
+    elif lead != "adaptive":
         message = f"lead must be 'adaptive' or a finite number of seconds from 0 on, not {shown(lead)}"
         raise ConfigurationError(message, argument="lead")
-    if lead != "adaptive":
-        seconds("lead", lead, positive=False)

@@ -51,7 +51,7 @@ def sign(timestamp: str, method: str, request_path: str, body: str | bytes, secr
     """
     try:
         content = body.encode() if isinstance(body, str) else body
-        prehash = f"{timestamp}{method.upper()}{request_path}".encode() + content
+        prehash = (timestamp + method.upper() + request_path).encode() + content
         return b2a_base64(hmac.digest(secret.encode(), prehash, "sha256"), newline=False).decode()
     except (AttributeError, TypeError, UnicodeEncodeError):
         pass
