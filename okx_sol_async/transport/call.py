@@ -20,10 +20,10 @@ from okx_sol_async.transport.events import CallReport, ResendReason
 from okx_sol_async.transport.failures import FailureContext
 from okx_sol_async.transport.http import (
     CLIENT_TIMEOUT,
+    check_foreign_headers,
     http_is_closed,
     is_unusable,
     read_body,
-    remove_foreign_headers,
     reports_departures,
 )
 from okx_sol_async.transport.interruption import Interruption
@@ -198,7 +198,7 @@ class Call(Generic[R]):
     def _enter(self, request: ClientRequest, handler: ClientHandlerType) -> Awaitable[ClientResponse]:
         """Begin to send through a borrowed session: the outermost client middleware."""
         self._is_entered = True
-        remove_foreign_headers(request)
+        check_foreign_headers(request)
         return handler(request)
 
     def _begin_attempt(self, request: ClientRequest, handler: ClientHandlerType) -> Coroutine[Any, Any, ClientResponse]:

@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary, WeakSet
 import aiohttp
 import attrs
 
+from okx_sol_async._checks import shown
 from okx_sol_async.codec.envelope import MAX_BODY
 from okx_sol_async.errors import ConfigurationError
 from okx_sol_async.version import __version__
@@ -43,6 +44,8 @@ _FOREIGN_HEADERS: Final = (
     "OK-ACCESS-PASSPHRASE",
     "x-simulated-trading",
 )
+# aiohttp refuses them when it writes the request; a write would then count as one that may have left.
+_CONTROL_CHARACTERS: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 #: Characters of aiohttp's message that are read.
 _QUOTED: Final = 4000
 _REPR_OF_ERROR: Final = re.compile(r"<\w+: \d+, message=(['\"])(.*)\1>")
@@ -240,10 +243,20 @@ def reports_departures(http: aiohttp.ClientSession) -> bool:
     return DEPARTURES in getattr(http, "trace_configs", ())
 
 
-def remove_foreign_headers(request: ClientRequest) -> None:
-    """Remove what a borrowed session adds for other hosts."""
+def check_foreign_headers(request: ClientRequest) -> None:
+    """Remove what a borrowed session adds for other hosts, and refuse what cannot be sent.
+
+    Raises:
+        ConfigurationError: a header holds a control character.
+
+    """
     for name in _FOREIGN_HEADERS:
         request.headers.popall(name, None)
+    for name, value in request.headers.items():
+        if _CONTROL_CHARACTERS.search(name) or _CONTROL_CHARACTERS.search(value):
+            message = f"http has a header with a control character: {shown(name)}"
+            hint = "Check the headers of the aiohttp session that was passed."
+            raise ConfigurationError(message, argument="http", hint=hint)
 
 
 async def read_body(response: ClientResponse) -> bytes:

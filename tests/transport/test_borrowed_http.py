@@ -101,6 +101,22 @@ async def test_an_authorization_that_aiohttp_refuses_is_reported(
 
 
 @pytest.mark.parametrize("kind", ["read", "write"])
+@pytest.mark.parametrize("headers", [{"X-Name": "a\r\nX-Other: b"}, {"X-Name": "\x00"}, {"X-\x7f": "a"}])
+async def test_a_header_that_cannot_be_sent_is_reported(
+    exchange: Emulator, kind: Kind, headers: dict[str, str]
+) -> None:
+    """Before anything is sent, and no write is left open."""
+    async with aiohttp.ClientSession(headers=headers) as http:
+        staking = client_of(exchange, http)
+        with pytest.raises(ConfigurationError, match=r"^http has a header with a control character: 'X-") as caught:
+            await call(staking, kind)
+
+    assert "http" == caught.value.argument
+    assert [] == [write async for write in staking.unresolved()]
+    assert 0 == exchange.tally().received
+
+
+@pytest.mark.parametrize("kind", ["read", "write"])
 @pytest.mark.parametrize("hook", HOOKS)
 @pytest.mark.parametrize("error", [ValueError("no"), ExceptionGroup("no", [KeyError("no")])], ids=["one", "group"])
 async def test_a_trace_that_raises_ends_in_an_error_of_this_package(
