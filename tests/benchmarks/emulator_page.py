@@ -56,17 +56,18 @@ def main() -> None:
     """Take the picture."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.emulator_page", description=__doc__)
     parser.add_argument("--to", type=Path, default=PICTURE, help="the file")
-    parser.add_argument("--width", type=int, default=1000, help="in pixels")
-    parser.add_argument("--height", type=int, default=440, help="in pixels")
+    parser.add_argument("--width", type=int, default=480, help="in pixels")
+    parser.add_argument("--height", type=int, default=546, help="in pixels")
     parser.add_argument("--dark", action="store_true")
     chosen = parser.parse_args()
     with Emulator(latency=0.02, jitter=0.02, seed=1) as exchange, browser() as chromium:
         other = exchange.add_user()
         page = chromium.new_page(
-            viewport={"width": chosen.width, "height": chosen.height}, color_scheme="dark" if chosen.dark else "light"
+            viewport={"width": chosen.width, "height": chosen.height},
+            color_scheme="dark" if chosen.dark else "light",
         )
         page.goto(f"{exchange.url}/_emulator/")
-        page.wait_for_function("document.getElementById('state').textContent === 'live'")
+        page.locator("#state", has_text="live").wait_for()
         calling = _call(exchange.url, exchange.credentials, other.credentials)
         bots = threading.Thread(target=asyncio.run, args=(calling,))
         bots.start()
