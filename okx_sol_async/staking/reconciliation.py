@@ -209,8 +209,12 @@ def _certain(write: Write, writes: Iterable[Write], pending: Container[Write], o
     return order if order == find(write, (other for other in writes if other not in pending), orders) else None
 
 
-def _seconds_left(write: Write, now: datetime, most: float = SETTLED) -> float:
-    return most - (now - write.sent_at).total_seconds()
+def _seconds_left(write: Write, now: datetime) -> float:
+    return SETTLED - _age(write, now)
+
+
+def _age(write: Write, now: datetime) -> float:
+    return (now - write.sent_at).total_seconds()
 
 
 def _seconds_pending(write: Write, now: datetime) -> float:
@@ -218,7 +222,7 @@ def _seconds_pending(write: Write, now: datetime) -> float:
     if write.outcome is WriteOutcome.SENT:
         return _seconds_left(write, now)
     if write.outcome is WriteOutcome.TAKEN and write.ordered_at is None:
-        return _seconds_left(write, now, LATE)
+        return LATE - _age(write, now)
     return 0.0
 
 
