@@ -1,4 +1,7 @@
-"""A row of a table about codes, variables or options can be linked and searched for: ``errors.html#code-50011``."""
+"""A row of a table about codes, variables or options can be linked and searched for: ``errors.html#code-50011``.
+
+A short name in the first of two columns is marked, so that it never breaks.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,8 @@ HEADS: Final = {
     "variable": "variable",
     "option": "option",
 }
+#: The most characters of a name that fits into the first column on a phone.
+SHORT: Final = 22
 
 
 class AnchorRows(SphinxTransform):
@@ -63,7 +68,21 @@ class AnchorRows(SphinxTransform):
             paragraph.insert(0, [index, target])
 
 
+class KeepShortNames(SphinxTransform):
+    """Gives short names in the first of two columns the class ``short``."""
+
+    default_priority = 500
+
+    def apply(self) -> None:
+        """Find the first columns."""
+        for row in self.document.findall(nodes.row):
+            for literal in row[0].findall(nodes.literal):
+                if len(row) == 2 and len(literal.astext()) <= SHORT:
+                    literal["classes"].append("short")
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect to Sphinx."""
     app.add_transform(AnchorRows)
+    app.add_transform(KeepShortNames)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
