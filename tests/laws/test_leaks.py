@@ -6,10 +6,11 @@ import json
 import logging
 from collections.abc import Awaitable, Callable
 
+import aiohttp
 import pytest
 from aiohttp import web
 
-from okx_sol_async import BALANCE, LocalLimiter, OKXError, Session, SolStaking
+from okx_sol_async import BALANCE, PURCHASE, Endpoint, LocalLimiter, OKXError, Session, SolStaking
 from okx_sol_async.emulator import Emulator
 from tests.support.secrets_shown import CREDENTIALS, leaked, shown_by_rich, shown_by_sentry, shown_of
 from tests.support.serving import serving
@@ -169,6 +170,47 @@ async def test_a_cancelled_call_shows_no_secret(leaving: float) -> None:
     assert set() == leaked(shown_of(caught.value))
     assert set() == leaked(shown_by_rich(caught.value))
     assert set() == leaked(shown_by_sentry(caught.value))
+
+
+async def echo_and_hang(request: web.Request) -> web.StreamResponse:
+    """Send the headers back, in the head and in the body, and never end."""
+    headers = {f"x-{name}": value for name, value in request.headers.items()}
+    response = web.StreamResponse(headers=headers | {"Content-Length": "5000"})
+    await response.prepare(request)
+    await response.write(echo(request).encode())
+    await asyncio.sleep(60)
+    return response
+
+
+async def fail_afterwards(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Fail like a middleware of the caller's, which has read what has come."""
+    response = await handler(request)
+    body = await response.content.readany()
+    raise KeyError(str(len(body)))
+
+
+@pytest.mark.parametrize("endpoint", [BALANCE, PURCHASE], ids=["read", "write"])
+@pytest.mark.parametrize("end", ["cancelled", "timed out", "closed", "failed in a middleware"])
+async def test_a_response_that_echoes_everything_shows_no_secret(
+    end: str, endpoint: Endpoint[object], caplog: pytest.LogCaptureFixture
+) -> None:
+    """However the call ends while its body is read, no frame below the caller's shows what a server sent back."""
+    caplog.set_level(logging.DEBUG)
+    middlewares = [fail_afterwards] if end == "failed in a middleware" else []
+    async with serving(echo_and_hang) as url:
+        session = Session(base_url=url, timeout=5, attempts=1, limiter=LocalLimiter(), middlewares=middlewares)
+        task = asyncio.create_task(session.call(endpoint, CREDENTIALS, {"amt": "1"} if endpoint is PURCHASE else None))
+        await asyncio.sleep(1)
+        if end == "cancelled":
+            task.cancel()
+        if end == "closed":
+            await session.aclose()
+        with pytest.raises((OKXError, asyncio.CancelledError)) as caught:
+            await task
+        await session.aclose()
+
+    assert set() == leaked(shown_of(caught.value) + shown_by_sentry(caught.value) + caplog.text)
+    assert set() == leaked(shown_by_rich(caught.value))
 
 
 async def test_the_search_finds_what_it_looks_for() -> None:
