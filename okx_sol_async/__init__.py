@@ -1,7 +1,8 @@
 """An unofficial asyncio client for OKX's SOL staking API."""
 
-from okx_sol_async.checkup import Checkup, Finding, Level
-from okx_sol_async.codec.builtins import to_builtins, to_json
+from okx_sol_async._checkup import Checkup, Finding, Level
+from okx_sol_async._writes import Write, WriteLog, WriteOutcome
+from okx_sol_async.codec._builtins import to_builtins, to_json
 from okx_sol_async.config import Region
 from okx_sol_async.endpoint import ACCOUNT_CONFIG, ASSET_BALANCES, SYSTEM_STATUS, Endpoint
 from okx_sol_async.errors import (
@@ -32,16 +33,16 @@ from okx_sol_async.models import (
     ProductInfo,
     SystemStatus,
 )
-from okx_sol_async.ratelimit.bucket import TokenBucket
-from okx_sol_async.ratelimit.limit import Bucket, BucketKey, Lease, Limiter, RateLimit, Scope
-from okx_sol_async.ratelimit.local import LocalLimiter
-from okx_sol_async.ratelimit.pacing import PushBack
+from okx_sol_async.ratelimit._bucket import TokenBucket
+from okx_sol_async.ratelimit._limit import Bucket, BucketKey, Lease, Limiter, RateLimit, Scope
+from okx_sol_async.ratelimit._local import LocalLimiter
+from okx_sol_async.ratelimit._pacing import PushBack
 from okx_sol_async.session import Session
-from okx_sol_async.signing.credentials import Credentials
-from okx_sol_async.signing.signer import Signer, sign
-from okx_sol_async.staking.bulk import balances
-from okx_sol_async.staking.client import SolStaking, apy_history
-from okx_sol_async.staking.endpoints import (
+from okx_sol_async.signing._credentials import Credentials
+from okx_sol_async.signing._signer import Signer, sign
+from okx_sol_async.staking._bulk import balances
+from okx_sol_async.staking._client import SolStaking, apy_history
+from okx_sol_async.staking._endpoints import (
     APY_HISTORY,
     BALANCE,
     PRODUCT_INFO,
@@ -49,13 +50,12 @@ from okx_sol_async.staking.endpoints import (
     PURCHASE_REDEEM_HISTORY,
     REDEEM,
 )
-from okx_sol_async.staking.receipts import Receipt
-from okx_sol_async.staking.write_log import MemoryWriteLog, SQLiteWriteLog
-from okx_sol_async.transport.events import CallInfo, CallReport, Observer, ResendReason, ResponseEvent, SendEvent
-from okx_sol_async.transport.metrics import Counters
-from okx_sol_async.transport.response import Response
+from okx_sol_async.staking._receipts import Receipt
+from okx_sol_async.staking._write_log import MemoryWriteLog, SQLiteWriteLog
+from okx_sol_async.transport._events import CallInfo, CallReport, Observer, ResendReason, ResponseEvent, SendEvent
+from okx_sol_async.transport._metrics import Counters
+from okx_sol_async.transport._response import Response
 from okx_sol_async.version import __version__
-from okx_sol_async.writes import Write, WriteLog, WriteOutcome
 
 __all__ = [
     "ACCOUNT_CONFIG",

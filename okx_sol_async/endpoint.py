@@ -10,10 +10,10 @@ from typing import Final, Generic, TypeVar
 import attrs
 
 from okx_sol_async._checks import flag, text, wrong
-from okx_sol_async.codec.structure import read_rows
+from okx_sol_async.codec._structure import read_rows
 from okx_sol_async.errors import DecodeError
 from okx_sol_async.models import AccountConfig, FundingBalance, SystemStatus, SystemTime
-from okx_sol_async.ratelimit.limit import RateLimit, Scope
+from okx_sol_async.ratelimit._limit import RateLimit, Scope
 
 R = TypeVar("R")
 

@@ -32,8 +32,8 @@ from typing import Any, Final, Self, TypedDict, Unpack
 
 import attrs
 
+from okx_sol_async._writes import Write
 from okx_sol_async.models import Order, OrderType
-from okx_sol_async.writes import Write
 
 MESSAGE_LIMIT: Final = 200
 

@@ -1,6 +1,6 @@
 """What OKX returns, as attrs classes in Python types.
 
-They know nothing of the wire: how a field is spelt there and which strings it takes is written in `okx_sol_async.codec.structure`.
+They know nothing of the wire: how a field is spelt there and which strings it takes is written in `okx_sol_async.codec._structure`.
 """
 
 import enum

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from okx_sol_async.transport.events import CallInfo, CallReport, ResponseEvent, SendEvent
-from okx_sol_async.transport.measurements import (
+from okx_sol_async.transport._events import CallInfo, CallReport, ResponseEvent, SendEvent
+from okx_sol_async.transport._measurements import (
     INSTRUMENTS,
     Attributes,
     Instrument,

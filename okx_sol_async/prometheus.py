@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from okx_sol_async.transport.measurements import (
+from okx_sol_async.transport._measurements import (
     CALL_ATTRIBUTES,
     INSTRUMENTS,
     USER,

@@ -1,5 +1,5 @@
 """One limit over many processes, through Redis or Valkey: the extra ``redis``."""
 
-from okx_sol_async.ratelimit.shared.limiter import RedisLimiter
+from okx_sol_async.ratelimit.shared._limiter import RedisLimiter
 
 __all__ = ["RedisLimiter"]

@@ -15,29 +15,29 @@ import attrs
 from yarl import URL
 
 from okx_sol_async._checks import flag, seconds, shown, whole_number
-from okx_sol_async.checkup import Checkup, check
+from okx_sol_async._checkup import Checkup, check
+from okx_sol_async._writes import WriteLog
 from okx_sol_async.config import Region, checked_origin, demo_from_env, region_from_env
 from okx_sol_async.endpoint import ACCOUNT_CONFIG, SYSTEM_TIME
 from okx_sol_async.errors import ConfigurationError, SessionClosed
-from okx_sol_async.ratelimit.local import PROCESS_LIMITER
-from okx_sol_async.signing.credentials import Credentials
-from okx_sol_async.signing.owners import PROCESS_OWNERS
-from okx_sol_async.transport.call import Call, ask_time
-from okx_sol_async.transport.http import USER_AGENT, Connections, another_loop
-from okx_sol_async.transport.in_flight import Shutdown
-from okx_sol_async.transport.metrics import Counters, Observe, observers_of
-from okx_sol_async.transport.report import response_of
-from okx_sol_async.transport.state import CallOptions, SessionState, check_call
-from okx_sol_async.writes import WriteLog
+from okx_sol_async.ratelimit._local import PROCESS_LIMITER
+from okx_sol_async.signing._credentials import Credentials
+from okx_sol_async.signing._owners import PROCESS_OWNERS
+from okx_sol_async.transport._call import Call, ask_time
+from okx_sol_async.transport._http import USER_AGENT, Connections, another_loop
+from okx_sol_async.transport._in_flight import Shutdown
+from okx_sol_async.transport._metrics import Counters, Observe, observers_of
+from okx_sol_async.transport._report import response_of
+from okx_sol_async.transport._state import CallOptions, SessionState, check_call
 
 if TYPE_CHECKING:
     import aiohttp
     from aiohttp import ClientMiddlewareType
 
     from okx_sol_async.endpoint import Endpoint
-    from okx_sol_async.ratelimit.limit import Bucket, Limiter
-    from okx_sol_async.transport.clock_sync import TimeSample
-    from okx_sol_async.transport.response import Response
+    from okx_sol_async.ratelimit._limit import Bucket, Limiter
+    from okx_sol_async.transport._clock_sync import TimeSample
+    from okx_sol_async.transport._response import Response
 
 R = TypeVar("R")
 
@@ -305,7 +305,7 @@ class Session:
         """Call an endpoint and return its result.
 
         Args:
-            endpoint: which one, such as `okx_sol_async.staking.endpoints.BALANCE`.
+            endpoint: which one, such as `okx_sol_async.staking._endpoints.BALANCE`.
             credentials: whose; `None` for a public endpoint.
             parameters: OKX's request parameters, by their names there: the query of a GET, the JSON body of a POST.
 

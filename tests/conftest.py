@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, settings
 
 from okx_sol_async import Session
 from okx_sol_async.emulator import Emulator
-from okx_sol_async.transport.clock import ServerClock
+from okx_sol_async.transport._clock import ServerClock
 from tests.support.skewed import wall
 from tests.support.valkey import Valkey, valkey
 from tests.support.virtual_time import VirtualSocketLoop, now

@@ -9,8 +9,8 @@ from decimal import Decimal
 import pytest
 
 from okx_sol_async import Checkup, Credentials, Level, LocalLimiter, Region, Session, SessionClosed
-from okx_sol_async import checkup as checkups
-from okx_sol_async.checkup import check
+from okx_sol_async import _checkup as checkups
+from okx_sol_async._checkup import check
 from okx_sol_async.emulator import Emulator, Maintenance
 from okx_sol_async.emulator.faults import Refusal
 

@@ -22,8 +22,9 @@ from okx_sol_async import (
     TokenBucket,
     TransportError,
 )
-from okx_sol_async.transport import recovery, resend
-from okx_sol_async.transport.http import CONNECT_TIMEOUT
+from okx_sol_async.transport import _recovery as recovery
+from okx_sol_async.transport import _resend as resend
+from okx_sol_async.transport._http import CONNECT_TIMEOUT
 from tests.support.serving import http_response, request_of, serving_raw
 from tests.support.virtual_time import VirtualSocketLoop, run_with_sockets
 
@@ -258,7 +259,7 @@ async def test_our_own_timeout_and_the_callers_fire_in_each_phase() -> None:
 
 def test_nothing_older_than_five_seconds_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     """With all connections busy, a call that was signed does not wait for one for longer, and is not sent then."""
-    monkeypatch.setattr("okx_sol_async.transport.http.MAX_CONNECTIONS", 2)
+    monkeypatch.setattr("okx_sol_async.transport._http.MAX_CONNECTIONS", 2)
     exchange = Exchange(HANG, HANG)
     other = Credentials("another-key", "another-secret", "another-passphrase")
 

@@ -17,18 +17,18 @@ Times are seconds, amounts are SOL and OKSOL, rates are fractions.
 """
 
 from okx_sol_async.emulator import faults
-from okx_sol_async.emulator.accounts.maintenance import Maintenance
-from okx_sol_async.emulator.accounts.orders import EmulatedOrder, OrderType
-from okx_sol_async.emulator.accounts.product import REPORTED_TIERS, Product
-from okx_sol_async.emulator.accounts.state import ApiKey, Permission
-from okx_sol_async.emulator.accounts.users import DEFAULT_BALANCE, DEFAULT_PERMISSIONS, DEFAULT_SOL, EmulatedUser
-from okx_sol_async.emulator.control.request_log import LogFormat, RequestLog
-from okx_sol_async.emulator.emulator import Emulator
-from okx_sol_async.emulator.faults.injections import FaultRule, Injection
-from okx_sol_async.emulator.gateway.journal import JOURNAL_SIZE, JournalEntry, Tally
-from okx_sol_async.emulator.gateway.windows import CounterWindow, FixedWindow, SlidingWindow, TokenWindow, Window
-from okx_sol_async.emulator.network.outage import Outage
-from okx_sol_async.emulator.process import EmulatorProcess
+from okx_sol_async.emulator._emulator import Emulator
+from okx_sol_async.emulator._process import EmulatorProcess
+from okx_sol_async.emulator.accounts._maintenance import Maintenance
+from okx_sol_async.emulator.accounts._orders import EmulatedOrder, OrderType
+from okx_sol_async.emulator.accounts._product import REPORTED_TIERS, Product
+from okx_sol_async.emulator.accounts._state import ApiKey, Permission
+from okx_sol_async.emulator.accounts._users import DEFAULT_BALANCE, DEFAULT_PERMISSIONS, DEFAULT_SOL, EmulatedUser
+from okx_sol_async.emulator.control._request_log import LogFormat, RequestLog
+from okx_sol_async.emulator.faults._injections import FaultRule, Injection
+from okx_sol_async.emulator.gateway._journal import JOURNAL_SIZE, JournalEntry, Tally
+from okx_sol_async.emulator.gateway._windows import CounterWindow, FixedWindow, SlidingWindow, TokenWindow, Window
+from okx_sol_async.emulator.network._outage import Outage
 
 __all__ = [
     "DEFAULT_BALANCE",

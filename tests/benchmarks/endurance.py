@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from okx_sol_async import BALANCE, Credentials, LocalLimiter, OKXError, RateLimit, Scope, Session
-from okx_sol_async.transport import resend as retries
+from okx_sol_async.transport import _resend as retries
 from tests.benchmarks.report import Figure, Line, Note
 from tests.support.serving import http_response, request_of, serving_raw
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from okx_sol_async.ratelimit.shared.store import window_of
+from okx_sol_async.ratelimit.shared._store import window_of
 from tests.benchmarks.report import Figure, Line, Note
 from tests.benchmarks.turns import SIX, TAKES, Processes, give_up, wait_once
 from tests.support.valkey import valkey

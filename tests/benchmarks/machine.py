@@ -11,7 +11,7 @@ import aiohttp
 import attrs
 
 from okx_sol_async import BALANCE, BucketKey, Credentials, LocalLimiter, Session, SolStaking
-from okx_sol_async.ratelimit.shared.limiter import RedisLimiter
+from okx_sol_async.ratelimit.shared._limiter import RedisLimiter
 from tests.benchmarks.plain import balance_by_hand
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from okx_sol_async import Credentials
-    from okx_sol_async.transport.metrics import Observe
+    from okx_sol_async.transport._metrics import Observe
 
 ROUNDS: Final = 21
 CALLS: Final = 100

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 import aiohttp
 
 from okx_sol_async import BALANCE, BucketKey, Credentials, LocalLimiter, Session, Signer
-from okx_sol_async.codec.envelope import read_envelope
+from okx_sol_async.codec._envelope import read_envelope
 from tests.benchmarks.plain import PATH, balance_by_hand, make_credentials, sign_by_hand
 from tests.benchmarks.report import Note
 from tests.benchmarks.server import BODY, light_server

@@ -20,7 +20,7 @@ import attrs
 
 from okx_sol_async import LocalLimiter, RateLimited, Session, SolStaking
 from okx_sol_async.emulator import Emulator
-from okx_sol_async.transport.recovery import logger
+from okx_sol_async.transport._recovery import logger
 from tests.benchmarks.plain import balance_by_hand
 from tests.benchmarks.pushback import BOT_RESTS, BOT_VARIES, GOAL_REFUSED, OTHERS, VARIANTS, Other
 from tests.benchmarks.report import Figure, Line, Note, table

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import attrs
 
 from okx_sol_async import BucketKey, QueueTimeout, RateLimit, Scope
-from okx_sol_async.ratelimit.shared.limiter import RedisLimiter
+from okx_sol_async.ratelimit.shared._limiter import RedisLimiter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence

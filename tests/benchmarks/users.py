@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Self
 import attrs
 
 from okx_sol_async import BALANCE, BucketKey, LocalLimiter, Session, SolStaking
-from okx_sol_async.transport.in_flight import AttemptTimeouts
+from okx_sol_async.transport._in_flight import AttemptTimeouts
 from tests.benchmarks.memory import traced_memory
 from tests.benchmarks.plain import make_credentials
 from tests.benchmarks.report import Figure, Line, Note

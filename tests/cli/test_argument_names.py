@@ -9,7 +9,7 @@ from okx_sol_async.cli import run
 from okx_sol_async.emulator import Emulator
 from okx_sol_async.emulator.faults import Fault, Redirect, Refusal
 from okx_sol_async.errors import CODES
-from okx_sol_async.transport import in_flight
+from okx_sol_async.transport import _in_flight as in_flight
 
 #: What cannot be typed into a shell, or has no meaning there.
 OF_PYTHON = re.compile(r"Region\.|\b[a-z_]+=|\(\)|\b(base_url|max_wait|api_key|secret_key|Decimal|None)\b")

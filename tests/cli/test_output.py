@@ -5,7 +5,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from okx_sol_async.cli import run
 from okx_sol_async.emulator import Emulator, faults
-from okx_sol_async.staking import reconciliation as outcomes
+from okx_sol_async.staking import _reconciliation as outcomes
 
 
 @pytest.mark.parametrize("columns", ["40", "80", "120", "140"])

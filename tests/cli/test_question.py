@@ -14,7 +14,7 @@ import pytest
 from cyclopts import App
 
 from okx_sol_async.cli import run
-from okx_sol_async.cli.question import ask
+from okx_sol_async.cli._question import ask
 
 
 @pytest.fixture(name="keyboard")

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from okx_sol_async import ACCOUNT_CONFIG, BALANCE, AccountConfig, APIError, Balance, DecodeError
-from okx_sol_async.codec.envelope import MAX_BODY
-from okx_sol_async.codec.structure import wire_name
+from okx_sol_async.codec._envelope import MAX_BODY
+from okx_sol_async.codec._structure import wire_name
 from tests.support.responses import result_of
 
 ROW = {"amt": "0.01100012", "ccy": "OKSOL", "latestInterestAccrual": "0.00000012", "totalInterestAccrual": "0.5"}

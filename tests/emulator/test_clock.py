@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from okx_sol_async.emulator import Emulator
-from okx_sol_async.emulator.clock import ExchangeClock
+from okx_sol_async.emulator._clock import ExchangeClock
 from okx_sol_async.errors import ConfigurationError
 from tests.support.signed_calls import (
     BALANCE_PATH,

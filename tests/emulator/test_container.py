@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from okx_sol_async.cli.app import app
+from okx_sol_async.cli._app import app
 from okx_sol_async.emulator import Emulator
 from tests.support.terminals import running
 

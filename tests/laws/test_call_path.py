@@ -15,7 +15,7 @@ import okx_sol_async
 from okx_sol_async import Endpoint, Session, Signer, SolStaking
 from okx_sol_async.emulator import Emulator
 from okx_sol_async.emulator.faults import Refusal
-from okx_sol_async.transport import call
+from okx_sol_async.transport import _call as call
 from tests.support.scripted import CREDENTIALS, READ, WRITE, Reply, Script, coded, good, reset, session_of
 
 pytestmark = pytest.mark.virtual_clock

@@ -7,10 +7,10 @@ from itertools import pairwise
 import pytest
 
 from okx_sol_async import Bucket, ConfigurationError, LocalLimiter, RateLimit, Scope, Timeout
-from okx_sol_async.ratelimit.latency import LEAST_LATENCY
-from okx_sol_async.ratelimit.registry import SWEEP_EVERY, SWEEP_ROUND
-from okx_sol_async.ratelimit.shared.limiter import RedisLimiter
-from okx_sol_async.ratelimit.state import CLOCK_DRIFT
+from okx_sol_async.ratelimit._latency import LEAST_LATENCY
+from okx_sol_async.ratelimit._registry import SWEEP_EVERY, SWEEP_ROUND
+from okx_sol_async.ratelimit._state import CLOCK_DRIFT
+from okx_sol_async.ratelimit.shared._limiter import RedisLimiter
 from tests.support.buckets import key
 from tests.support.shared_clock import on_a_shared_clock, run_shared
 from tests.support.valkey import Valkey

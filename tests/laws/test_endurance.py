@@ -2,8 +2,8 @@ import logging
 
 import pytest
 
-from okx_sol_async.signing import signer as signing
-from okx_sol_async.transport import resend
+from okx_sol_async.signing import _signer as signing
+from okx_sol_async.transport import _resend as resend
 from tests.benchmarks import endurance
 from tests.support.virtual_time import run_with_sockets
 

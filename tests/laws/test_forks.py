@@ -22,8 +22,8 @@ from okx_sol_async import (
     TokenBucket,
 )
 from okx_sol_async.emulator import Emulator
-from okx_sol_async.ratelimit.registry import SWEEP_EVERY, SWEEP_ROUND
-from okx_sol_async.ratelimit.state import CLOCK_DRIFT
+from okx_sol_async.ratelimit._registry import SWEEP_EVERY, SWEEP_ROUND
+from okx_sol_async.ratelimit._state import CLOCK_DRIFT
 from tests.support.buckets import SIX
 from tests.support.threads import KEY, PATIENCE, burst
 from tests.support.virtual_time import VirtualLoop, run

@@ -14,7 +14,7 @@ from okx_sol_async import (
     Endpoint,
     OKXError,
 )
-from okx_sol_async.codec.envelope import MAX_BODY
+from okx_sol_async.codec._envelope import MAX_BODY
 from okx_sol_async.endpoint import SYSTEM_TIME
 from tests.support.garbage import ANSWER, MEBIBYTE, STRANGE, bodies
 from tests.support.responses import result_of

@@ -11,7 +11,7 @@ import pytest
 from rich.pretty import pretty_repr
 
 from okx_sol_async import BALANCE, CallReport, Credentials, LocalLimiter, OKXError, Session, Signer, SolStaking
-from okx_sol_async.transport.call import Call
+from okx_sol_async.transport._call import Call
 from tests.support.secrets_shown import CREDENTIALS, leaked
 
 pytestmark = pytest.mark.virtual_clock

@@ -16,8 +16,8 @@ from okx_sol_async import (
     TokenBucket,
 )
 from okx_sol_async.emulator import Emulator
-from okx_sol_async.ratelimit.loops import COARSE_CLOCK
-from okx_sol_async.ratelimit.state import CLOCK_DRIFT
+from okx_sol_async.ratelimit._loops import COARSE_CLOCK
+from okx_sol_async.ratelimit._state import CLOCK_DRIFT
 from tests.support.buckets import SIX
 from tests.support.threads import KEY, PATIENCE, R, burst
 

@@ -14,7 +14,7 @@ import pytest
 from okx_sol_async import Credentials, LocalLimiter, Order, Session, SolStaking, SQLiteWriteLog
 from okx_sol_async.emulator import EmulatedUser, Emulator
 from okx_sol_async.emulator.faults import NoResponse
-from okx_sol_async.staking import reconciliation
+from okx_sol_async.staking import _reconciliation as reconciliation
 from tests.support.crashing import STAGES
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")

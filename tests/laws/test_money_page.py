@@ -21,7 +21,7 @@ HURRY: Final = "from okx_sol_async.staking import reconciliation\nreconciliation
 #: Kills the bot at a stage of its second purchase.
 KILL: Final = """
 import os, signal
-from okx_sol_async.staking.write_log import SQLiteWriteLog
+from okx_sol_async.staking._write_log import SQLiteWriteLog
 puts, put = 0, SQLiteWriteLog.put
 async def put_and_die(self, write):
     global puts

@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from okx_sol_async import Timeout, TokenBucket
-from okx_sol_async.ratelimit.state import CLOCK_DRIFT
+from okx_sol_async.ratelimit._state import CLOCK_DRIFT
 from tests.support.buckets import SIX, granted
 from tests.support.scale import FAST, MANY, Seen, Steps, keep_busy, queue_of
 from tests.support.virtual_time import now, run

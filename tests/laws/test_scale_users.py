@@ -10,9 +10,9 @@ from collections import Counter
 import pytest
 
 from okx_sol_async import LocalLimiter
-from okx_sol_async.ratelimit import registry
-from okx_sol_async.ratelimit.registry import SWEEP_EVERY, SWEEP_ROUND
-from okx_sol_async.ratelimit.state import CLOCK_DRIFT, BucketState
+from okx_sol_async.ratelimit import _registry as registry
+from okx_sol_async.ratelimit._registry import SWEEP_EVERY, SWEEP_ROUND
+from okx_sol_async.ratelimit._state import CLOCK_DRIFT, BucketState
 from tests.support.buckets import SIX, key
 from tests.support.scale import MANY, Seen, Steps, queue_of
 from tests.support.virtual_time import now, run

@@ -11,8 +11,8 @@ from okx_sol_async import (
     LocalLimiter,
     TokenBucket,
 )
-from okx_sol_async.ratelimit.loops import PROCESS
-from okx_sol_async.ratelimit.merging import evict
+from okx_sol_async.ratelimit._loops import PROCESS
+from okx_sol_async.ratelimit._merging import evict
 from tests.support.buckets import SIX
 from tests.support.threads import KEY, PATIENCE, LoopWithBarrier, in_threads
 from tests.support.virtual_time import VirtualLoop, run

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from okx_sol_async import RateLimit, Scope, TokenBucket
 from okx_sol_async.emulator import FixedWindow, SlidingWindow, TokenWindow
-from okx_sol_async.ratelimit.latency import LEAST_LATENCY
-from okx_sol_async.ratelimit.loops import COARSE_CLOCK
+from okx_sol_async.ratelimit._latency import LEAST_LATENCY
+from okx_sol_async.ratelimit._loops import COARSE_CLOCK
 from tests.support.buckets import granted
 from tests.support.virtual_time import VirtualLoop, run
 

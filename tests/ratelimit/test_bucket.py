@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from okx_sol_async import ConfigurationError, RateLimit, Scope, Timeout, TokenBucket
-from okx_sol_async.ratelimit.latency import LEAST_LATENCY
-from okx_sol_async.ratelimit.state import CLOCK_DRIFT
+from okx_sol_async.ratelimit._latency import LEAST_LATENCY
+from okx_sol_async.ratelimit._state import CLOCK_DRIFT
 from tests.support.buckets import HOLD, SIX, TICKS, take
 from tests.support.virtual_time import now, run
 

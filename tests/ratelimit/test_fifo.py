@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from okx_sol_async import BucketKey, LocalLimiter, PushBack, RateLimit, Scope, TokenBucket
-from okx_sol_async.ratelimit.pacing import Pace
+from okx_sol_async.ratelimit._pacing import Pace
 from tests.support.buckets import granted
 from tests.support.virtual_time import now
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from okx_sol_async import RateLimit, Scope, TokenBucket
-from okx_sol_async.ratelimit.latency import LEAST_LATENCY, MaxLatency
+from okx_sol_async.ratelimit._latency import LEAST_LATENCY, MaxLatency
 from tests.support.buckets import HOLD, SIX, TICKS
 from tests.support.virtual_time import now
 

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from okx_sol_async import ConfigurationError, RateLimit, Scope, TokenBucket
-from okx_sol_async.ratelimit.latency import LEAST_LATENCY
+from okx_sol_async.ratelimit._latency import LEAST_LATENCY
 from tests.support.buckets import HOLD, SIX, TICKS, granted
 from tests.support.virtual_time import VirtualLoop, now, run
 

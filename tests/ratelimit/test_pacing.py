@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from okx_sol_async import ConfigurationError, RateLimit, Scope, Timeout, TokenBucket
-from okx_sol_async.ratelimit.pacing import DEFAULT, PushBack
+from okx_sol_async.ratelimit._pacing import DEFAULT, PushBack
 from tests.support.buckets import SIX, TICKS, granted, take, wakes_at
 from tests.support.virtual_time import now
 

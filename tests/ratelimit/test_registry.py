@@ -5,7 +5,7 @@ import gc
 import weakref
 
 from okx_sol_async import LocalLimiter
-from okx_sol_async.ratelimit.registry import SWEEP_EVERY
+from okx_sol_async.ratelimit._registry import SWEEP_EVERY
 from tests.support.buckets import SIX, key
 from tests.support.virtual_time import VirtualLoop, run
 

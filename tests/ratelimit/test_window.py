@@ -1,6 +1,6 @@
 """The slots, without an event loop: each test gives the times."""
 
-from okx_sol_async.ratelimit.window import Window
+from okx_sol_async.ratelimit._window import Window
 
 
 def test_a_slot_is_free_when_its_release_has_come() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from okx_sol_async import Credentials
-from okx_sol_async.signing.redaction import PART
+from okx_sol_async.signing._redaction import PART
 
 KEY = "8f1c2d3e-0000-4a5b-9c6d-7e8f90a1b2c3"
 SECRET = "22582BD0CFF14C41EDBF1AB98506286D"

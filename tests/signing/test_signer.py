@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from okx_sol_async import ConfigurationError, Credentials, Region, Signer, sign
-from okx_sol_async.signing.signer import timestamp_of
+from okx_sol_async.signing._signer import timestamp_of
 
 VECTORS = json.loads((Path(__file__).parents[1] / "data" / "signing-vectors.json").read_text())
 CREDENTIALS = Credentials(VECTORS["key"], VECTORS["secret"], VECTORS["passphrase"])

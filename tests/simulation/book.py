@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from okx_sol_async import OKXError
-from okx_sol_async.emulator.gateway.gateway import ROUTES
+from okx_sol_async.emulator.gateway._gateway import ROUTES
 from tests.simulation import laws
 
 if TYPE_CHECKING:
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from okx_sol_async import CallReport, Credentials, Session
     from okx_sol_async.emulator import EmulatedUser
     from okx_sol_async.emulator.faults import Fault
-    from okx_sol_async.emulator.gateway.requests import ReceivedRequest
-    from okx_sol_async.emulator.gateway.responses import ExchangeResponse
-    from okx_sol_async.ratelimit.bucket import TokenBucket
-    from okx_sol_async.ratelimit.limit import BucketKey
-    from okx_sol_async.ratelimit.state import BucketState
+    from okx_sol_async.emulator.gateway._requests import ReceivedRequest
+    from okx_sol_async.emulator.gateway._responses import ExchangeResponse
+    from okx_sol_async.ratelimit._bucket import TokenBucket
+    from okx_sol_async.ratelimit._limit import BucketKey
+    from okx_sol_async.ratelimit._state import BucketState
 
 #: The call that the code at work belongs to.
 current: Final[contextvars.ContextVar[Entry | None]] = contextvars.ContextVar("current", default=None)

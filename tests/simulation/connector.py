@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from aiohttp import web
     from aiohttp.client_proto import ResponseHandler
 
-    from okx_sol_async.emulator.network.connections import ClientConnection
+    from okx_sol_async.emulator.network._connections import ClientConnection
     from tests.simulation.network import Network, Weather
 
 
@@ -49,7 +49,7 @@ class SimulatedConnector(aiohttp.BaseConnector):
 
 
 class SimulatedPort:
-    """Stands for `okx_sol_async.emulator.network.connections.ListeningPort`."""
+    """Stands for `okx_sol_async.emulator.network._connections.ListeningPort`."""
 
     def __init__(self, network: Network, server: web.Server, connection: type[ClientConnection]) -> None:
         self._network = network

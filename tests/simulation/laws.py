@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from okx_sol_async import ConfigurationError, OKXError, OutcomeUnknown
-from okx_sol_async.transport.resend import FIRST_WAIT, LONGEST_WAIT
+from okx_sol_async.transport._resend import FIRST_WAIT, LONGEST_WAIT
 
 if TYPE_CHECKING:
     import asyncio

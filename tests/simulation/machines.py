@@ -10,9 +10,9 @@ import attrs
 
 from okx_sol_async import Credentials, LocalLimiter, RateLimit, Scope, Session
 from okx_sol_async.endpoint import ACCOUNT_CONFIG, SYSTEM_TIME, Endpoint
-from okx_sol_async.signing.signer import timestamp_of
-from okx_sol_async.staking.endpoints import BALANCE
-from okx_sol_async.transport.clock import ServerClock
+from okx_sol_async.signing._signer import timestamp_of
+from okx_sol_async.staking._endpoints import BALANCE
+from okx_sol_async.transport._clock import ServerClock
 from tests.simulation.book import Entry
 from tests.simulation.network import Weather
 

@@ -14,16 +14,16 @@ import aiohttp
 import attrs
 import pytest
 
-import okx_sol_async.ratelimit.bucket
-import okx_sol_async.signing.signer
-import okx_sol_async.transport.call
-import okx_sol_async.transport.resend
+import okx_sol_async.ratelimit._bucket
+import okx_sol_async.signing._signer
+import okx_sol_async.transport._call
+import okx_sol_async.transport._resend
 from okx_sol_async import Balance, LocalLimiter, Session
-from okx_sol_async.ratelimit.state import BucketState
-from okx_sol_async.ratelimit.waiters import Waiter, Waiters
-from okx_sol_async.ratelimit.window import Window
-from okx_sol_async.transport.call import Call
-from okx_sol_async.transport.in_flight import AttemptTimeouts
+from okx_sol_async.ratelimit._state import BucketState
+from okx_sol_async.ratelimit._waiters import Waiter, Waiters
+from okx_sol_async.ratelimit._window import Window
+from okx_sol_async.transport._call import Call
+from okx_sol_async.transport._in_flight import AttemptTimeouts
 from tests.simulation.life import STORM, Habits
 from tests.simulation.run import simulate
 
@@ -149,22 +149,22 @@ def _raises_what_came(_: object) -> object:
 
 
 MUTATIONS = {
-    "connects for as long as it takes": (1, [(okx_sol_async.transport.call, "CLIENT_TIMEOUT", _slow_connections)]),
+    "connects for as long as it takes": (1, [(okx_sol_async.transport._call, "CLIENT_TIMEOUT", _slow_connections)]),
     "lets seven pass": (2, [(Window, "has_room", _lets_seven_pass)]),
     "counts from the sending": (2, [(BucketState, "answered", _counts_from_the_sending)]),
     "limits each session": (3, [(Session, "__init__", _limits_each_session)]),
     "last come, first served": (4, [(Waiters, "join", _last_come_first_served)]),
-    "logs a header": (5, [(okx_sol_async.signing.signer, "sign_request", _logs_headers)]),
+    "logs a header": (5, [(okx_sol_async.signing._signer, "sign_request", _logs_headers)]),
     "goes where it is sent": (
         5,
         [
-            (okx_sol_async.signing.signer, "sign_request", _signs_for_anybody),
+            (okx_sol_async.signing._signer, "sign_request", _signs_for_anybody),
             (aiohttp.ClientSession, "request", _follows_redirects),
         ],
     ),
-    "sends writes again": (6, [(okx_sol_async.transport.resend, "decide", _sends_writes_again)]),
+    "sends writes again": (6, [(okx_sol_async.transport._resend, "decide", _sends_writes_again)]),
     "is sure of what it does not know": (6, [(Call, "_may_have_happened", _is_sure)]),
-    "reads floats": (7, [(okx_sol_async.transport.call, "outcome_of", _reads_floats)]),
+    "reads floats": (7, [(okx_sol_async.transport._call, "outcome_of", _reads_floats)]),
     "never ends an attempt": (9, [(AttemptTimeouts, "begin", _never_ends_an_attempt)]),
     "raises what came": (9, [(Call, "_failed", _raises_what_came)]),
 }

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import okx_sol_async.ratelimit.bucket
-import okx_sol_async.transport.call
-from okx_sol_async.transport.clock_sync import ClockSynchronizer, Correction
+import okx_sol_async.ratelimit._bucket
+import okx_sol_async.transport._call
+from okx_sol_async.transport._clock_sync import ClockSynchronizer, Correction
 from tests.simulation.book import TAG, Book, current
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def watched_lease(book: Book) -> type:
     """Return the leases of this world, which report to the book how they end."""
 
-    class WatchedLease(okx_sol_async.ratelimit.bucket.BucketLease):
+    class WatchedLease(okx_sol_async.ratelimit._bucket.BucketLease):
         __slots__ = ("_granted",)
 
         def __init__(self, bucket: Any, loop: Any, number: int, since: float) -> None:
@@ -38,7 +38,7 @@ def watched_lease(book: Book) -> type:
     return WatchedLease
 
 
-_real_ask_time: Final = okx_sol_async.transport.call.Call.ask_time
+_real_ask_time: Final = okx_sol_async.transport._call.Call.ask_time
 
 
 async def ask_time(call: Any) -> Any:

@@ -18,18 +18,18 @@ from unittest import mock
 import aiohttp
 import aiohttp.connector
 
-import okx_sol_async.emulator.network.server
-import okx_sol_async.ratelimit.bucket
+import okx_sol_async.emulator.network._server
+import okx_sol_async.ratelimit._bucket
 import okx_sol_async.session
-import okx_sol_async.signing.signer
-import okx_sol_async.transport.call
-import okx_sol_async.transport.http
+import okx_sol_async.signing._signer
+import okx_sol_async.transport._call
+import okx_sol_async.transport._http
 from okx_sol_async import Balance, Credentials, LocalLimiter, OKXError, Session, SolStaking
 from okx_sol_async.emulator import Emulator
-from okx_sol_async.emulator.network.connections import ClientConnection
-from okx_sol_async.staking.endpoints import BALANCE
-from okx_sol_async.transport.clock_sync import ClockSynchronizer
-from okx_sol_async.transport.http import MAX_CONNECTIONS, USER_AGENT
+from okx_sol_async.emulator.network._connections import ClientConnection
+from okx_sol_async.staking._endpoints import BALANCE
+from okx_sol_async.transport._clock_sync import ClockSynchronizer
+from okx_sol_async.transport._http import MAX_CONNECTIONS, USER_AGENT
 from tests.simulation import laws
 from tests.simulation.book import Book, Entry, LogReader, current
 from tests.simulation.connector import SimulatedConnector, SimulatedPort
@@ -49,10 +49,10 @@ from tests.simulation.watching import ask_time, correct, tag, watched_lease
 
 if TYPE_CHECKING:
     from okx_sol_async.emulator import EmulatedUser
-    from okx_sol_async.emulator.gateway.requests import ReceivedRequest
-    from okx_sol_async.emulator.gateway.responses import ExchangeResponse
-    from okx_sol_async.emulator.network.server import CallFlow
-    from okx_sol_async.ratelimit.state import BucketState
+    from okx_sol_async.emulator.gateway._requests import ReceivedRequest
+    from okx_sol_async.emulator.gateway._responses import ExchangeResponse
+    from okx_sol_async.emulator.network._server import CallFlow
+    from okx_sol_async.ratelimit._state import BucketState
 
 #: The world begins at midnight UTC of 1 January 2026.
 EPOCH: Final = 1_767_225_600.0
@@ -327,14 +327,14 @@ class World:
 
         with contextlib.ExitStack() as stack:
             for target, name, new in (
-                (okx_sol_async.transport.http, "_open_http", new_http),
+                (okx_sol_async.transport._http, "_open_http", new_http),
                 (okx_sol_async.session, "PROCESS_LIMITER", self.process_limiter),
-                (okx_sol_async.ratelimit.bucket, "BucketLease", watched_lease(self.book)),
-                (okx_sol_async.transport.call.Call, "ask_time", ask_time),
+                (okx_sol_async.ratelimit._bucket, "BucketLease", watched_lease(self.book)),
+                (okx_sol_async.transport._call.Call, "ask_time", ask_time),
                 (ClockSynchronizer, "correct", correct),
-                (okx_sol_async.emulator.network.server, "ListeningPort", port),
+                (okx_sol_async.emulator.network._server, "ListeningPort", port),
                 # The suite's guard learns each signature at its leisure; the book searches for them itself.
-                (okx_sol_async.signing.signer, "sign", inspect.unwrap(okx_sol_async.signing.signer.sign)),
+                (okx_sol_async.signing._signer, "sign", inspect.unwrap(okx_sol_async.signing._signer.sign)),
                 # A connection that was idle for too long is not used again, by this clock.
                 (aiohttp.connector, "monotonic", self.loop.time),
             ):

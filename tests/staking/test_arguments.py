@@ -11,7 +11,7 @@ from okx_sol_async import (
     ConfigurationError,
     OrderStatus,
 )
-from okx_sol_async.staking.arguments import checked_amount
+from okx_sol_async.staking._arguments import checked_amount
 from tests.support.recorder import recording
 
 pytestmark = pytest.mark.virtual_clock

@@ -47,7 +47,7 @@ async def test_the_apy_history_without_a_session(monkeypatch: pytest.MonkeyPatch
             super().__init__(base_url=exchange.url)
             made.append(self)
 
-    monkeypatch.setattr("okx_sol_async.staking.client.Session", Recorded)
+    monkeypatch.setattr("okx_sol_async.staking._client.Session", Recorded)
     async with Emulator() as exchange:
         assert 3 == len(await apy_history(3))
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from okx_sol_async import ConfigurationError, DecodeError, Order, OrderStatus, OrderType, Session, SolStaking
 from okx_sol_async.emulator import EmulatedOrder, Emulator
-from okx_sol_async.staking import pagination as history
-from okx_sol_async.staking.pagination import read_history
+from okx_sol_async.staking import _pagination as history
+from okx_sol_async.staking._pagination import read_history
 
 pytestmark = pytest.mark.virtual_clock
 

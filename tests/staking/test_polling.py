@@ -31,8 +31,8 @@ from okx_sol_async import (
 )
 from okx_sol_async.emulator import Emulator
 from okx_sol_async.emulator.faults import NoResponse
-from okx_sol_async.ratelimit.bucket import TokenBucket
-from okx_sol_async.staking import polling as watching
+from okx_sol_async.ratelimit._bucket import TokenBucket
+from okx_sol_async.staking import _polling as watching
 from tests.support.virtual_time import now, run
 
 #: Seconds that nothing takes, however busy the machine is.

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from okx_sol_async import AuthenticationError, Order, OrderStatus, OrderType, Unavailable
-from okx_sol_async.staking.reconciliation import SETTLED, find, look_up, related
-from okx_sol_async.writes import Write, WriteOutcome
+from okx_sol_async._writes import Write, WriteOutcome
+from okx_sol_async.staking._reconciliation import SETTLED, find, look_up, related
 from tests.support.virtual_time import run
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

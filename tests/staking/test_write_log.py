@@ -15,9 +15,9 @@ import attrs
 import pytest
 
 from okx_sol_async import ConfigurationError, OrderType
-from okx_sol_async.staking import write_log
-from okx_sol_async.staking.write_log import MemoryWriteLog, SQLiteWriteLog
-from okx_sol_async.writes import Write, WriteLog, WriteOutcome
+from okx_sol_async._writes import Write, WriteLog, WriteOutcome
+from okx_sol_async.staking import _write_log as write_log
+from okx_sol_async.staking._write_log import MemoryWriteLog, SQLiteWriteLog
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 ORIGIN = "https://openapi.okx.com"

@@ -33,7 +33,7 @@ from okx_sol_async import (
 )
 from okx_sol_async.emulator import EmulatedUser, Emulator
 from okx_sol_async.emulator.faults import Delay, NoResponse, Refusal, Reset
-from okx_sol_async.staking.writing import AccountLog
+from okx_sol_async.staking._writing import AccountLog
 
 pytestmark = pytest.mark.virtual_clock
 

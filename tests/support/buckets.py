@@ -3,7 +3,7 @@
 import asyncio
 
 from okx_sol_async import Bucket, BucketKey, RateLimit, Scope, TokenBucket
-from okx_sol_async.ratelimit.state import CLOCK_DRIFT
+from okx_sol_async.ratelimit._state import CLOCK_DRIFT
 from tests.support.virtual_time import now
 
 #: OKX's limit of most endpoints.

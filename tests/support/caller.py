@@ -9,10 +9,10 @@ from typing import Final
 import redis
 
 from okx_sol_async import Credentials, OKXError, Session, SolStaking
-from okx_sol_async.ratelimit.shared import limiter as limiter_module
-from okx_sol_async.ratelimit.shared.limiter import RedisLimiter
-from okx_sol_async.ratelimit.shared.slots import SharedSlots
-from okx_sol_async.ratelimit.shared.store import Reservation
+from okx_sol_async.ratelimit.shared import _limiter as limiter_module
+from okx_sol_async.ratelimit.shared._limiter import RedisLimiter
+from okx_sol_async.ratelimit.shared._slots import SharedSlots
+from okx_sol_async.ratelimit.shared._store import Reservation
 
 #: The list on the server of the slots that were used: ticket, time, and when it was used, by the server's clock in microseconds.
 USED: Final = "used"

@@ -5,12 +5,12 @@ import asyncio
 import attrs
 
 from okx_sol_async import PushBack, RateLimit, TokenBucket
-from okx_sol_async.ratelimit.bucket import make_bucket
-from okx_sol_async.ratelimit.latency import MaxLatency
-from okx_sol_async.ratelimit.shared.outage import StoreUnavailable
-from okx_sol_async.ratelimit.shared.slots import SharedSlots
-from okx_sol_async.ratelimit.shared.store import SlotStore
-from okx_sol_async.ratelimit.state import make_rules
+from okx_sol_async.ratelimit._bucket import make_bucket
+from okx_sol_async.ratelimit._latency import MaxLatency
+from okx_sol_async.ratelimit._state import make_rules
+from okx_sol_async.ratelimit.shared._outage import StoreUnavailable
+from okx_sol_async.ratelimit.shared._slots import SharedSlots
+from okx_sol_async.ratelimit.shared._store import SlotStore
 from tests.support.buckets import SIX
 from tests.support.virtual_time import now
 

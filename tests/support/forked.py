@@ -92,8 +92,8 @@ def _server() -> socket.socket:
 
 def _serve(requests: socket.socket) -> None:
     for module in (
-        "okx_sol_async.cli.demo_exchange",
-        "okx_sol_async.cli.render.output",
+        "okx_sol_async.cli._demo_exchange",
+        "okx_sol_async.cli.render._output",
         "rich.live",
         "okx_sol_async_command",
     ):

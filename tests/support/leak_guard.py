@@ -27,7 +27,7 @@ from hypothesis import currently_in_test_context
 
 import okx_sol_async
 from okx_sol_async import Credentials
-from okx_sol_async.signing import signer as signing
+from okx_sol_async.signing import _signer as signing
 from tests.support.forked import Piped
 
 if TYPE_CHECKING:

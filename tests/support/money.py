@@ -28,7 +28,7 @@ from okx_sol_async import (
 )
 from okx_sol_async.emulator import EmulatedOrder, EmulatedUser, Emulator
 from okx_sol_async.emulator.faults import Delay, Fault, NoResponse, Refusal, Reset, TruncateResponse
-from okx_sol_async.transport.clock import ServerClock
+from okx_sol_async.transport._clock import ServerClock
 from tests.support.virtual_time import VirtualSocketLoop, now
 
 BASE: Final = 1_772_000_000.0

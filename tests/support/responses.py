@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TypeVar
 
 from okx_sol_async import Endpoint, OKXError
-from okx_sol_async.transport.failures import FailureContext
-from okx_sol_async.transport.response import outcome_of
+from okx_sol_async.transport._failures import FailureContext
+from okx_sol_async.transport._response import outcome_of
 
 R = TypeVar("R")
 

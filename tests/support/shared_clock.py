@@ -15,7 +15,8 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 import pytest
 
-from okx_sol_async.ratelimit.shared import batching, outage
+from okx_sol_async.ratelimit.shared import _batching as batching
+from okx_sol_async.ratelimit.shared import _outage as outage
 from tests.support.virtual_time import VirtualLoop, _PollingSelector
 
 R = TypeVar("R")

@@ -17,7 +17,7 @@ from yarl import URL
 
 from okx_sol_async.emulator import Emulator
 from okx_sol_async.models import Balance
-from okx_sol_async.signing.credentials import Credentials
+from okx_sol_async.signing._credentials import Credentials
 
 STAKING = "/api/v5/finance/staking-defi/sol"
 BALANCE_PATH = f"{STAKING}/balance"
@@ -62,7 +62,7 @@ def iso(seconds: float) -> str:
 
 
 def signature(secret: str, prehash: str) -> str:
-    """Sign as OKX's documentation says, and not with `okx_sol_async.signing.signer.sign`."""
+    """Sign as OKX's documentation says, and not with `okx_sol_async.signing._signer.sign`."""
     return base64.b64encode(hmac.new(secret.encode(), prehash.encode(), hashlib.sha256).digest()).decode()
 
 

@@ -13,7 +13,7 @@ from okx_sol_async import (
     LocalLimiter,
     Session,
 )
-from okx_sol_async.transport.clock import TOLERANCE
+from okx_sol_async.transport._clock import TOLERANCE
 from tests.support.scripted import ROW
 from tests.support.serving import serving
 from tests.support.virtual_time import now

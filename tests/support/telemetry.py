@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from okx_sol_async import BALANCE, BucketKey, Credentials, LocalLimiter, OKXError, RateLimit, Session, TokenBucket
 from okx_sol_async.opentelemetry import OpenTelemetryObserver
-from okx_sol_async.transport.metrics import Observe
+from okx_sol_async.transport._metrics import Observe
 from tests.support.scripted import READ, Script, coded, good, hang, reset
 from tests.support.serving import serving
 

@@ -51,7 +51,7 @@ def test_prints_a_signature():
     print(Signer_of(KEYS))
 
 def Signer_of(keys):
-    from okx_sol_async.signing import signer as signing
+    from okx_sol_async.signing import _signer as signing
     return signing.sign("2020-12-08T09:08:57.715Z", "GET", "/", "", keys.secret_key)
 
 @settings(database=None, deadline=None, max_examples=1)

@@ -19,8 +19,8 @@ from okx_sol_async import (
     TransportError,
 )
 from okx_sol_async.emulator import Emulator
-from okx_sol_async.transport.attempt import Attempt
-from okx_sol_async.transport.call import Call
+from okx_sol_async.transport._attempt import Attempt
+from okx_sol_async.transport._call import Call
 from tests.support.limiters import InstantLimiter, SlowLimiter
 from tests.support.scripted import CREDENTIALS
 from tests.support.serving import serving

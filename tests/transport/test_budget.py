@@ -9,7 +9,7 @@ from okx_sol_async import (
     TransportError,
     Unavailable,
 )
-from okx_sol_async.transport import budget as retries
+from okx_sol_async.transport import _budget as retries
 from tests.support.scripted import (
     CREDENTIALS,
     READ,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from okx_sol_async.transport.clock import TOLERANCE, RoundTrip, ServerClock
+from okx_sol_async.transport._clock import TOLERANCE, RoundTrip, ServerClock
 from tests.support.skewed import NOW, http_date
 
 pytestmark = [pytest.mark.virtual_clock, pytest.mark.usefixtures("clocks_of_the_loop")]

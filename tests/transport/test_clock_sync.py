@@ -21,7 +21,7 @@ from okx_sol_async import (
 from okx_sol_async.emulator import Emulator
 from okx_sol_async.emulator.faults import DateHeader, Refusal
 from okx_sol_async.endpoint import SYSTEM_TIME
-from okx_sol_async.transport import clock_sync
+from okx_sol_async.transport import _clock_sync as clock_sync
 from tests.support.scripted import CREDENTIALS
 from tests.support.serving import serving
 from tests.support.skewed import NOW, TIME, SkewedServer, http_date, session_with

@@ -7,7 +7,7 @@ import pytest
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, web
 
 from okx_sol_async import LocalLimiter, Session, Timeout
-from okx_sol_async.transport.in_flight import AttemptTimeouts
+from okx_sol_async.transport._in_flight import AttemptTimeouts
 from tests.support.scripted import CREDENTIALS, GOOD, READ
 from tests.support.serving import serving
 from tests.support.virtual_time import now

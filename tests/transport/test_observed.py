@@ -228,7 +228,7 @@ async def test_several_observers_and_callables_receive_the_same(caplog: pytest.L
 
 async def test_without_an_observer_no_event_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
     """A session without observers, or with plain callables only, builds no event."""
-    monkeypatch.delattr("okx_sol_async.transport.call.CallEvents")
+    monkeypatch.delattr("okx_sol_async.transport._call.CallEvents")
     logging.getLogger("okx_sol_async").setLevel(logging.WARNING)
     for observe in (None, lambda report: None):
         async with (

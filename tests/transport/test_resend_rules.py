@@ -19,7 +19,7 @@ from okx_sol_async import (
     TransportError,
     Unavailable,
 )
-from okx_sol_async.transport.resend import FailureKind, Step, decide, kind_of, longest_wait
+from okx_sol_async.transport._resend import FailureKind, Step, decide, kind_of, longest_wait
 
 #: Failure, whether it is of a read, what left, the number of such failures: what follows with three attempts.
 TABLE = """

@@ -10,7 +10,7 @@ import pytest
 import trustme
 
 from okx_sol_async import BALANCE, Credentials, Endpoint, LocalLimiter, RateLimit, Scope, Session, TransportError
-from okx_sol_async.transport import resend
+from okx_sol_async.transport import _resend as resend
 from tests.support.serving import http_response, request_of, serving_raw
 
 pytestmark = pytest.mark.virtual_clock

@@ -24,7 +24,7 @@ from okx_sol_async import (
     apy_history,
 )
 from okx_sol_async.emulator import Emulator
-from okx_sol_async.transport.resend import MAX_REFUSALS
+from okx_sol_async.transport._resend import MAX_REFUSALS
 from tests.support.foreign import Foreign
 from tests.support.limiters import InstantLimiter
 from tests.support.scripted import CREDENTIALS

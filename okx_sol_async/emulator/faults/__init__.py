@@ -8,8 +8,8 @@ applies to the TLS handshake of a new connection, and is used alone.
 Each of them raises `ConfigurationError` for a wrong value. Times are seconds.
 """
 
-from okx_sol_async.emulator.faults.base import Fault
-from okx_sol_async.emulator.faults.disturbances import (
+from okx_sol_async.emulator.faults._base import Fault
+from okx_sol_async.emulator.faults._disturbances import (
     CloseIdle,
     DateHeader,
     Delay,
@@ -19,8 +19,8 @@ from okx_sol_async.emulator.faults.disturbances import (
     TruncateResponse,
     WrongClock,
 )
-from okx_sol_async.emulator.faults.handshakes import BrokenHandshake, WrongCertificate
-from okx_sol_async.emulator.faults.replacements import (
+from okx_sol_async.emulator.faults._handshakes import BrokenHandshake, WrongCertificate
+from okx_sol_async.emulator.faults._replacements import (
     Body,
     CloseConnection,
     GzipBomb,

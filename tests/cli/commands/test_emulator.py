@@ -17,10 +17,10 @@ import aiohttp
 import pytest
 
 from okx_sol_async.cli import run
-from okx_sol_async.cli.app import app
-from okx_sol_async.cli.commands.emulator import emulator
+from okx_sol_async.cli._app import app
+from okx_sol_async.cli.commands._emulator import emulator
 from okx_sol_async.emulator import Emulator
-from okx_sol_async.signing.credentials import Credentials
+from okx_sol_async.signing._credentials import Credentials
 from tests.support.forked import Piped
 from tests.support.signed_calls import BALANCE_PATH, Staker, okso, signed
 from tests.support.terminals import lines_of_stderr, running

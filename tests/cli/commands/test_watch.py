@@ -8,9 +8,9 @@ from decimal import Decimal
 
 import pytest
 
-from okx_sol_async.cli.commands.watch import watch
-from okx_sol_async.cli.connection import ExchangeOptions
-from okx_sol_async.cli.render.messages import log_on_stderr
+from okx_sol_async.cli._connection import ExchangeOptions
+from okx_sol_async.cli.commands._watch import watch
+from okx_sol_async.cli.render._messages import log_on_stderr
 from okx_sol_async.emulator import Emulator
 from okx_sol_async.models import Balance
 from tests.support.terminals import running, terminal

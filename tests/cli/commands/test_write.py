@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from okx_sol_async.cli import run
-from okx_sol_async.cli.commands import write
+from okx_sol_async.cli.commands import _write as write
 from okx_sol_async.emulator import Emulator, faults
-from okx_sol_async.staking import reconciliation as outcomes
+from okx_sol_async.staking import _reconciliation as outcomes
 from tests.support.terminals import set_of, terminal
 
 PURCHASE = "POST /api/v5/finance/staking-defi/sol/purchase"

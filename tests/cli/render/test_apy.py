@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from okx_sol_async.cli.render.apy_axes import DayAxis, RateAxis, runs
-from okx_sol_async.cli.render.apy_plot import plot
-from okx_sol_async.cli.render.apy_svg import draw
-from okx_sol_async.cli.render.formatting import percent
+from okx_sol_async.cli.render._apy_axes import DayAxis, RateAxis, runs
+from okx_sol_async.cli.render._apy_plot import plot
+from okx_sol_async.cli.render._apy_svg import draw
+from okx_sol_async.cli.render._formatting import percent
 from okx_sol_async.models import Apy
 
 RATES = st.decimals(0, 2, places=8)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from okx_sol_async.cli.render.formatting import percent, time_of
+from okx_sol_async.cli.render._formatting import percent, time_of
 from okx_sol_async.errors import ConfigurationError
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from okx_sol_async.cli.render.sparkline import sparkline
+from okx_sol_async.cli.render._sparkline import sparkline
 
 
 @given(st.lists(st.decimals(0, 10**9, places=8), min_size=1, max_size=40), st.booleans())

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from syrupy.assertion import SnapshotAssertion
 
-from okx_sol_async.cli.render.watch_table import WatchTable
+from okx_sol_async.cli.render._watch_table import WatchTable
 from okx_sol_async.errors import TransportError
 from okx_sol_async.models import Balance
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from okx_sol_async.emulator import Emulator, Product
-from okx_sol_async.emulator.accounts.ledger import AccountLedger
-from okx_sol_async.emulator.clock import DAY
+from okx_sol_async.emulator._clock import DAY
+from okx_sol_async.emulator.accounts._ledger import AccountLedger
 from okx_sol_async.models import Balance
 from tests.support.signed_calls import (
     BALANCE_PATH,
@@ -212,7 +212,7 @@ class TestInterest:
     def test_the_machines_clock_is_not(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A test that happens to run at 16:00 UTC finds the balance that it would find at any other time."""
         now = [NOON.timestamp()]
-        monkeypatch.setattr("okx_sol_async.emulator.clock.time.time", lambda: now[0])
+        monkeypatch.setattr("okx_sol_async.emulator._clock.time.time", lambda: now[0])
         exchange = Emulator()
         exchange.user.balance = okso("10")
         now[0] += 10 * DAY

@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 
 from okx_sol_async.emulator import Emulator, faults
-from okx_sol_async.emulator.control.operations import OPERATIONS
+from okx_sol_async.emulator.control._operations import OPERATIONS
 from okx_sol_async.errors import ConfigurationError
 from tests.support.signed_calls import BALANCE_PATH, NOON, Caller, Staker, signed
 

@@ -14,7 +14,7 @@ import pytest
 
 from okx_sol_async import Balance
 from okx_sol_async.emulator import Emulator, Product, faults
-from okx_sol_async.emulator.control.operations import OPERATIONS
+from okx_sol_async.emulator.control._operations import OPERATIONS
 from tests.support.signed_calls import BALANCE_PATH, NOON, STAKING, Staker, iso, okso
 
 pytestmark = pytest.mark.virtual_clock

@@ -17,7 +17,7 @@ from okx_sol_async.emulator.faults import (
     HoldResponse,
     TruncateResponse,
 )
-from okx_sol_async.transport.http import CONNECT_TIMEOUT
+from okx_sol_async.transport._http import CONNECT_TIMEOUT
 from tests.support.signed_calls import (
     BALANCE_PATH,
 )

@@ -10,7 +10,7 @@ from okx_sol_async.emulator import (
     Emulator,
     Tally,
 )
-from okx_sol_async.emulator.gateway.responses import documented_refusals
+from okx_sol_async.emulator.gateway._responses import documented_refusals
 from okx_sol_async.pytest_plugin import okx_emulator  # noqa: F401 - found here also where the package is not installed
 from tests.support.signed_calls import (
     BALANCE_PATH,

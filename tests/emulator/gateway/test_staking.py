@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from okx_sol_async.emulator import Emulator, Product
-from okx_sol_async.emulator.clock import DAY
+from okx_sol_async.emulator._clock import DAY
 from okx_sol_async.errors import ConfigurationError
 from tests.support.signed_calls import (
     BALANCE_PATH,

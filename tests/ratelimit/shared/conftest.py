@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from okx_sol_async.ratelimit.shared import outage
-from okx_sol_async.ratelimit.shared.limiter import RedisLimiter
+from okx_sol_async.ratelimit.shared import _outage as outage
+from okx_sol_async.ratelimit.shared._limiter import RedisLimiter
 from tests.support.machines import LimiterLog
 from tests.support.valkey import Valkey, valkey
 

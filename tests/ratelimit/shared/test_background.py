@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from okx_sol_async import QueueTimeout, TokenBucket
-from okx_sol_async.ratelimit.shared.limiter import RedisLimiter
+from okx_sol_async.ratelimit.shared._limiter import RedisLimiter
 from tests.support.buckets import SIX, key
 from tests.support.shared_clock import on_a_shared_clock
 from tests.support.valkey import Valkey

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from okx_sol_async import BucketKey, QueueTimeout, RateLimit, Scope, TokenBucket, TransportError
-from okx_sol_async.ratelimit.shared import outage
-from okx_sol_async.ratelimit.shared.limiter import RedisLimiter
-from okx_sol_async.ratelimit.shared.outage import StoreUnavailable
+from okx_sol_async.ratelimit.shared import _outage as outage
+from okx_sol_async.ratelimit.shared._limiter import RedisLimiter
+from okx_sol_async.ratelimit.shared._outage import StoreUnavailable
 from tests.ratelimit.shared.test_servers import three_masters
 from tests.support.shared_clock import on_a_shared_clock
 from tests.support.valkey import Valkey

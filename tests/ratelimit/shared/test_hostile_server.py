@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from okx_sol_async import BucketKey, Lease, OKXError, QueueTimeout, RateLimit, Scope, TransportError
-from okx_sol_async.ratelimit.shared.limiter import RedisLimiter
+from okx_sol_async.ratelimit.shared._limiter import RedisLimiter
 
 SIX = RateLimit(6, 1.0, Scope.USER)
 KEY = BucketKey("https://openapi.okx.com", demo=False, owner="user:a", method="GET", path="/api/v5/x")

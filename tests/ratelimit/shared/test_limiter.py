@@ -15,7 +15,7 @@ from okx_sol_async import (
     RateLimit,
     Scope,
 )
-from okx_sol_async.ratelimit.shared.limiter import RedisLimiter
+from okx_sol_async.ratelimit.shared._limiter import RedisLimiter
 from tests.support.buckets import key
 from tests.support.machines import (
     THREE,
@@ -145,7 +145,7 @@ def test_without_redis_the_error_names_the_extra() -> None:
 import sys
 sys.modules["redis"] = sys.modules["redis.asyncio"] = None
 from okx_sol_async import ConfigurationError
-from okx_sol_async.ratelimit.shared.limiter import RedisLimiter
+from okx_sol_async.ratelimit.shared._limiter import RedisLimiter
 try:
     RedisLimiter.from_url("redis://localhost")
 except ConfigurationError as error:

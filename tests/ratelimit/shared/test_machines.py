@@ -10,7 +10,7 @@ from multiprocessing.process import BaseProcess
 import pytest
 
 from okx_sol_async.emulator import Emulator
-from okx_sol_async.ratelimit.shared.limiter import RedisLimiter
+from okx_sol_async.ratelimit.shared._limiter import RedisLimiter
 from tests.support.buckets import key
 from tests.support.caller import USED, call_without_pause
 from tests.support.machines import (

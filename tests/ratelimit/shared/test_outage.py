@@ -12,8 +12,8 @@ from okx_sol_async import (
     Timeout,
     TransportError,
 )
-from okx_sol_async.ratelimit.shared import outage
-from okx_sol_async.ratelimit.shared.limiter import RedisLimiter
+from okx_sol_async.ratelimit.shared import _outage as outage
+from okx_sol_async.ratelimit.shared._limiter import RedisLimiter
 from tests.support.buckets import key
 from tests.support.machines import (
     FAILURES,

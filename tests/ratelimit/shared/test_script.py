@@ -9,8 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from okx_sol_async import PushBack
-from okx_sol_async.ratelimit.pacing import Pace
-from okx_sol_async.ratelimit.shared.store import PER_PROCESS
+from okx_sol_async.ratelimit._pacing import Pace
+from okx_sol_async.ratelimit.shared._store import PER_PROCESS
 from tests.support.shared_clock import ON_A_SET_CLOCK, SET_BUT_FOR_EXPIRY
 from tests.support.shared_model import Model
 from tests.support.valkey import Valkey

@@ -13,7 +13,7 @@ import redis.asyncio
 import trustme
 
 from okx_sol_async import BucketKey, ConfigurationError, RateLimit, Scope, TokenBucket, TransportError
-from okx_sol_async.ratelimit.shared.limiter import RedisLimiter
+from okx_sol_async.ratelimit.shared._limiter import RedisLimiter
 from tests.support.valkey import Valkey, free_port, valkey
 
 #: None of these tests waits for a turn.

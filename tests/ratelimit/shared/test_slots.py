@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from okx_sol_async import Timeout
-from okx_sol_async.ratelimit.latency import LEAST_LATENCY
-from okx_sol_async.ratelimit.merging import idle_in
-from okx_sol_async.ratelimit.state import CLOCK_DRIFT
+from okx_sol_async.ratelimit._latency import LEAST_LATENCY
+from okx_sol_async.ratelimit._merging import idle_in
+from okx_sol_async.ratelimit._state import CLOCK_DRIFT
 from tests.support.fake_server import FakeServer, bucket_of, slots_of, warm_up
 from tests.support.virtual_time import now, run
 

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from okx_sol_async import RateLimit, Scope
-from okx_sol_async.ratelimit.bucket import make_bucket
-from okx_sol_async.ratelimit.shared.slots import SharedSlots
+from okx_sol_async.ratelimit._bucket import make_bucket
+from okx_sol_async.ratelimit.shared._slots import SharedSlots
 from tests.support.buckets import SIX
 from tests.support.fake_server import FakeServer, bucket_of, slots_of, store_of
 from tests.support.virtual_time import now

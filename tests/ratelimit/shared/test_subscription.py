@@ -9,10 +9,11 @@ import pytest
 from redis.asyncio.cluster import RedisCluster
 
 from okx_sol_async import BucketKey, RateLimit, Scope, TokenBucket
-from okx_sol_async.ratelimit.shared import batching, subscription
-from okx_sol_async.ratelimit.shared.limiter import RedisLimiter
-from okx_sol_async.ratelimit.shared.slots import SharedSlots
-from okx_sol_async.ratelimit.shared.subscription import Subscription
+from okx_sol_async.ratelimit.shared import _batching as batching
+from okx_sol_async.ratelimit.shared import _subscription as subscription
+from okx_sol_async.ratelimit.shared._limiter import RedisLimiter
+from okx_sol_async.ratelimit.shared._slots import SharedSlots
+from okx_sol_async.ratelimit.shared._subscription import Subscription
 from tests.ratelimit.shared.test_servers import three_masters
 from tests.support.valkey import Valkey
 

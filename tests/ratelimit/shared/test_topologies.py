@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio.sentinel import Sentinel
 
-from okx_sol_async.ratelimit.shared.limiter import RedisLimiter
+from okx_sol_async.ratelimit.shared._limiter import RedisLimiter
 from tests.support.buckets import key
 from tests.support.machines import (
     THREE,

@@ -1,0 +1,163 @@
+"""What a session counts and reports of its calls."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol, TypeAlias, TypeVar
+
+import attrs
+
+from okx_sol_async.errors import ConfigurationError
+from okx_sol_async.transport._events import CallInfo, CallReport, Observer, ResponseEvent, SendEvent
+
+E = TypeVar("E")
+
+logger: Final = logging.getLogger("okx_sol_async")
+
+#: A wait of fewer seconds is the time that taking a lease takes.
+NOTICEABLE_WAIT: Final = 0.001
+
+
+@attrs.define
+class Counters:
+    """What a session has counted since it was made."""
+
+    #: Calls that have ended, in any way, with those that asked OKX for its time to correct the clock.
+    calls: int = 0
+    #: Calls that waited in the queue.
+    waits: int = 0
+    #: Responses with 50011.
+    refusals: int = 0
+    #: Resends: after a refusal or a failure, also by aiohttp itself.
+    resends: int = 0
+
+
+class EndedCall(Protocol):
+    """A call that has ended."""
+
+    @property
+    def record(self) -> CallRecord:
+        """What was counted of it."""
+
+    def report(self, error: BaseException | None) -> CallReport:
+        """Return the report of the call, which has ended with ``error``."""
+
+
+@attrs.define
+class CallRecord:
+    """What is counted of a call, over all its sends."""
+
+    #: When it began, by the event loop's clock.
+    began: float
+    #: How many times it was sent.
+    sends: int = 0
+    #: How many times OKX refused it with 50011.
+    refusals: int = 0
+    #: Seconds in the queue.
+    waited: float = 0.0
+    #: Seconds on the network.
+    took: float = 0.0
+
+
+#: What a `Session` takes as ``observe``: observers, and callables that are called when a call has ended.
+Observe: TypeAlias = (
+    "Observer | Callable[[CallReport], None] | Iterable[Observer | Callable[[CallReport], None]] | None"
+)
+
+
+def observers_of(observe: Observe) -> Observers:
+    """Return the observers in ``observe``.
+
+    Raises:
+        ConfigurationError: one of them is neither an `Observer` nor callable.
+
+    """
+    if observe is None:
+        return Observers()
+    several = isinstance(observe, Iterable) and not isinstance(observe, Observer) and not callable(observe)
+    live: list[Observer] = []
+    on_end: list[Callable[[CallReport], None]] = []
+    for one in observe if several else (observe,):  # type: ignore[union-attr] # it is iterable
+        if isinstance(one, Observer):
+            live.append(one)
+            on_end.append(one.ended)
+        elif callable(one):
+            on_end.append(one)
+        else:
+            message = f"observe must be callable or an Observer, and {type(one).__name__} is neither"
+            raise ConfigurationError(message, argument="observe")
+    return Observers(tuple(live), tuple(on_end))
+
+
+@attrs.frozen(eq=False)
+class Observers:
+    """What is informed of calls: the counters of a session, the log, and what the session's user has passed."""
+
+    #: What receives the events of a call while it lives; empty if nothing does, so that no event is built.
+    live: tuple[Observer, ...] = ()
+    #: What is called when a call has ended.
+    on_end: tuple[Callable[[CallReport], None], ...] = ()
+    counters: Counters = attrs.field(factory=Counters)
+
+    def queued(self, call: CallInfo) -> None:
+        """Report that a call begins to wait."""
+        for observer in self.live:
+            _inform(observer.queued, call)
+
+    def sent(self, event: SendEvent) -> None:
+        """Report that a call is about to be sent."""
+        for observer in self.live:
+            _inform(observer.sent, event)
+
+    def responded(self, event: ResponseEvent) -> None:
+        """Report that a send has ended."""
+        for observer in self.live:
+            _inform(observer.responded, event)
+
+    def refused(self, call: CallInfo) -> None:
+        """Report a 50011."""
+        for observer in self.live:
+            _inform(observer.refused, call)
+
+    def ended(self, call: EndedCall, error: BaseException | None) -> None:
+        """Count a call that has ended with ``error``, and report it where reports are wanted."""
+        record, counters = call.record, self.counters
+        counters.calls += 1
+        counters.waits += record.waited > NOTICEABLE_WAIT
+        counters.refusals += record.refusals
+        if record.sends > 1:
+            counters.resends += record.sends - 1
+        if self.on_end or logger.isEnabledFor(logging.DEBUG):
+            self._report(call.report(error))
+
+    def _report(self, report: CallReport) -> None:
+        outcome = "cancelled" if report.cancelled else type(report.error).__name__ if report.error else "answered"
+        logger.debug(
+            "%s: %s, %.3f s in the queue, %.3f s on the network",
+            report.endpoint,
+            outcome,
+            report.waited,
+            report.took,
+            extra={
+                "endpoint": report.endpoint,
+                "outcome": outcome,
+                "waited": report.waited,
+                "took": report.took,
+                "sends": report.sends,
+                "refusals": report.refusals,
+                "status": report.status,
+                "code": report.code,
+                "trace_id": report.trace_id,
+            },
+        )
+        for observe in self.on_end:
+            _inform(observe, report)
+
+
+def _inform(receive: Callable[[E], None], event: E) -> None:
+    try:
+        receive(event)
+    except Exception:
+        # An observer that fails must not end the call.
+        logger.exception("observe raised an error")

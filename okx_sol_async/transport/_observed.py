@@ -1,0 +1,56 @@
+"""The events of one call, for the observers of its session. A call has them only if there is an observer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from okx_sol_async.transport._events import CallInfo, ResendReason, ResponseEvent, SendEvent
+
+if TYPE_CHECKING:
+    from okx_sol_async.transport._metrics import CallRecord, Observers
+
+
+class CallEvents:
+    """Builds the events of one call, in their order, and hands them to the observers."""
+
+    __slots__ = ("_is_sent", "_number", "_observers", "_reason", "_waited", "info")
+
+    def __init__(self, observers: Observers, info: CallInfo) -> None:
+        self._observers = observers
+        #: Which call it is.
+        self.info: CallInfo = info
+        # The current send, whether it was sent, and why; and the seconds in the queue before it.
+        self._number = 0
+        self._is_sent = False
+        self._reason: ResendReason | None = None
+        self._waited = 0.0
+
+    def queued(self, reason: ResendReason | None) -> None:
+        """Report that the call begins to wait for a turn, which it needs for ``reason``."""
+        self._reason = reason
+        self._observers.queued(self.info)
+
+    def sent(self, record: CallRecord) -> None:
+        """Report that the call has its turn."""
+        self._number, self._is_sent = record.sends, True
+        waited, self._waited = record.waited - self._waited, record.waited
+        self._observers.sent(SendEvent(self.info, self._number, waited, self._reason))
+
+    def responded(
+        self,
+        took: float,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        trace_id: str | None = None,
+        error: BaseException | None = None,
+    ) -> None:
+        """Report that the send has ended, if there was one."""
+        if self._is_sent:
+            self._is_sent = False
+            name = None if error is None else type(error).__name__
+            self._observers.responded(ResponseEvent(self.info, self._number, took, status, code, trace_id, name))
+
+    def refused(self) -> None:
+        """Report a 50011 that is followed by another turn."""
+        self._observers.refused(self.info)
