@@ -30,7 +30,7 @@ LAYERS: Final = (
     Step("endpoint", "what an endpoint is: method, path, limit, decoder"),
     Step("ratelimit", "OKX's limits: buckets, queues, pacing, shared slots"),
     Step("codec · config", "from bytes to models · regions, environment, base URL"),
-    Step("_checks", "what callers pass"),
+    Step("checks", "what callers pass"),
     Step("errors", "every error, and what OKX's codes mean"),
     Step("writes", "a write as it is kept in a log"),
     Step("models", "what OKX returns"),
@@ -38,13 +38,13 @@ LAYERS: Final = (
 )
 #: What happens to one ``await staking.balance()``, from top to bottom.
 CALL: Final = (
-    Step("staking/client.py", "SolStaking.balance() names the endpoint"),
+    Step("staking/_client.py", "SolStaking.balance() names the endpoint"),
     Step("session.py", "Session.call() makes one Call"),
-    Step("transport/call.py", "Call.run() sends, and sends again if transport/resend.py says so"),
+    Step("transport/_call.py", "Call.run() sends, and sends again if transport/_resend.py says so"),
     Step("your middlewares", "run outside the rate limit"),
-    Step("transport/attempt.py", "Attempt.send(): new for each send, aiohttp's resends too"),
-    Step("ratelimit/bucket.py", "waits for a lease of the user's limit"),
-    Step("signing/signer.py", "Signer adds the signature, and aiohttp sends"),
+    Step("transport/_attempt.py", "Attempt.send(): new for each send, aiohttp's resends too"),
+    Step("ratelimit/_bucket.py", "waits for a lease of the user's limit"),
+    Step("signing/_signer.py", "Signer adds the signature, and aiohttp sends"),
     Step("codec/", "envelope, then rows, then a Balance"),
 )
 

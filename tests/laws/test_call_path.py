@@ -24,14 +24,14 @@ PACKAGE: Final = Path(okx_sol_async.__file__).parent
 PAGE: Final = Path(__file__).parents[2] / "docs" / "design.md"
 #: The functions of the steps, from top to bottom.
 STEPS: Final = (
-    ("staking/client.py", "balance"),
+    ("staking/_client.py", "balance"),
     ("session.py", "call"),
-    ("transport/call.py", "run"),
-    ("transport/attempt.py", "send"),
-    ("ratelimit/bucket.py", "take"),
-    ("signing/signer.py", "__call__"),
-    ("codec/envelope.py", "read_envelope"),
-    ("codec/structure.py", "read_rows"),
+    ("transport/_call.py", "run"),
+    ("transport/_attempt.py", "send"),
+    ("ratelimit/_bucket.py", "take"),
+    ("signing/_signer.py", "__call__"),
+    ("codec/_envelope.py", "read_envelope"),
+    ("codec/_structure.py", "read_rows"),
 )
 
 

@@ -19,23 +19,23 @@ TESTED_ELSEWHERE: Final = {
     "pytest_plugin.py": "emulator/test_pytest_plugin.py",
     "redis.py": "test_public_names.py",
     "version.py": "test_public_names.py",
-    "writes.py": "staking/test_write_log.py",
-    "codec/envelope.py": "laws/test_hostile_responses.py",
-    "ratelimit/estimates.py": "ratelimit/test_bucket.py",
-    "ratelimit/state.py": "ratelimit/test_bucket.py",
-    "ratelimit/turns.py": "ratelimit/test_waiters.py",
-    "ratelimit/shared/batching.py": "ratelimit/shared/test_servers.py",
-    "ratelimit/shared/commands.py": "ratelimit/shared/test_failures.py",
-    "ratelimit/shared/moves.py": "ratelimit/shared/test_script.py",
-    "signing/owners.py": "staking/test_write_log.py",
-    "staking/receipts.py": "staking/test_writing.py",
-    "transport/events.py": "transport/test_observed.py",
-    "transport/in_flight.py": "transport/test_attempt.py",
-    "transport/interruption.py": "transport/test_attempt.py",
-    "transport/recovery.py": "transport/test_call.py",
-    "transport/report.py": "transport/test_metrics.py",
-    "transport/measurements.py": "transport/test_metrics.py",
-    "transport/state.py": "test_session_options.py",
+    "_writes.py": "staking/test_write_log.py",
+    "codec/_envelope.py": "laws/test_hostile_responses.py",
+    "ratelimit/_estimates.py": "ratelimit/test_bucket.py",
+    "ratelimit/_state.py": "ratelimit/test_bucket.py",
+    "ratelimit/_turns.py": "ratelimit/test_waiters.py",
+    "ratelimit/shared/_batching.py": "ratelimit/shared/test_servers.py",
+    "ratelimit/shared/_commands.py": "ratelimit/shared/test_failures.py",
+    "ratelimit/shared/_moves.py": "ratelimit/shared/test_script.py",
+    "signing/_owners.py": "staking/test_write_log.py",
+    "staking/_receipts.py": "staking/test_writing.py",
+    "transport/_events.py": "transport/test_observed.py",
+    "transport/_in_flight.py": "transport/test_attempt.py",
+    "transport/_interruption.py": "transport/test_attempt.py",
+    "transport/_recovery.py": "transport/test_call.py",
+    "transport/_report.py": "transport/test_metrics.py",
+    "transport/_measurements.py": "transport/test_metrics.py",
+    "transport/_state.py": "test_session_options.py",
 }
 
 
@@ -47,11 +47,11 @@ def core_modules() -> list[str]:
 def file_of_tests(module: str) -> Path:
     """Return the file of the tests of a module, which mirrors its path."""
     folder, _, name = module.rpartition("/")
-    return TESTS / folder / f"test_{name}"
+    return TESTS / folder / f"test_{name.removeprefix('_')}"
 
 
 def test_each_module_of_the_core_has_tests_at_its_place() -> None:
-    """`transport/attempt.py` is tested in `tests/transport/test_attempt.py`; exceptions are named with their file."""
+    """`transport/_attempt.py` is tested in `tests/transport/test_attempt.py`; exceptions are named with their file."""
     without = {module for module in core_modules() if not file_of_tests(module).exists()}
 
     assert set() == without - set(TESTED_ELSEWHERE)

@@ -8,12 +8,13 @@ import okx_sol_async
 PACKAGE = Path(okx_sol_async.__file__).parent
 
 # From the bottom up, as in docs/design.md; modules of one row know nothing of each other.
+# Most have a leading underscore in their file's name, which is left out here.
 ROWS = (
     {"version"},
     {"models"},
     {"writes"},
     {"errors"},
-    {"_checks"},
+    {"checks"},
     {"codec", "config"},
     {"ratelimit"},
     {"endpoint"},
@@ -119,9 +120,14 @@ EXTRAS = {"cli", "redis", "opentelemetry", "prometheus", "pytest_plugin", "emula
 CLOSED = {"cli", "emulator"}
 
 
+def public(name: str) -> str:
+    """Return the name of a module without the underscore that makes it private."""
+    return name if name.startswith("__") else name.removeprefix("_")
+
+
 def name_of(path: Path) -> str:
     """Return a module's name below the package: ``emulator.windows``, and ``emulator`` for its ``__init__``."""
-    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    parts = [public(part) for part in path.relative_to(PACKAGE).with_suffix("").parts]
     return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
 
 
@@ -135,18 +141,23 @@ def package_of(module: str) -> str:
     return module.partition(".")[0]
 
 
+def below_package(module: str) -> str | None:
+    """Return a module's name as it stands in the rows; ``None`` for one of another package."""
+    package, *parts = module.split(".")
+    return (".".join(map(public, parts)) or "__init__") if package == "okx_sol_async" else None
+
+
 def imported_modules(module: str) -> set[str]:
     """Return the modules of the package that ``module`` imports, in any way and anywhere in it."""
     names = set()
     for node in ast.walk(ast.parse(FILES[module].read_text())):
         if isinstance(node, ast.ImportFrom) and node.module is not None:
             for alias in node.names:
-                whole = f"{node.module}.{alias.name}"
-                names.add(whole if whole.partition(".")[2] in LEVEL else node.module)
+                whole = below_package(f"{node.module}.{alias.name}")
+                names.add(whole if whole in LEVEL else below_package(node.module))
         elif isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-    ours = {name for name in names if name.partition(".")[0] == "okx_sol_async"}
-    return {name.partition(".")[2] or "__init__" for name in ours}
+            names |= {below_package(alias.name) for alias in node.names}
+    return names - {None}
 
 
 def is_below(other: str, module: str) -> bool:

@@ -1,6 +1,6 @@
 """Run the tests over mutants of the package, and exit with 1 when one survives that is not known to be equivalent.
 
-`python -m tests.mutation codec/envelope.py ratelimit/window.py` mutates two modules, `python -m tests.mutation` all of
+`python -m tests.mutation codec/_envelope.py ratelimit/_window.py` mutates two modules, `python -m tests.mutation` all of
 signing, codec, ratelimit, transport and staking; `--sample 100 --seed 1` a hundred mutants of them, chosen by that seed.
 Each mutant has a process of its own, which runs the module's own tests, then those of its folder, then the laws, until
 one fails.
