@@ -118,7 +118,7 @@ _COMMANDS: Final = {
 for _name, _command in _COMMANDS.items():
     _examples = "\n".join(f"    {example}" for example in _command.examples)
     app.command(
-        f"okx_sol_async.cli.commands.{_command.module}:{_name}",
+        f"okx_sol_async.cli.commands._{_command.module}:{_name}",
         name=_name,
         help=f"{_command.summary}\n\nFor example:\n\n{_examples}\n",
     )
