@@ -1,6 +1,6 @@
 """A row of a table about codes, variables or options can be linked and searched for: ``errors.html#code-50011``.
 
-A short name in the first of two columns is marked, so that it never breaks.
+A short name in one of two or three columns is marked, so that it never breaks.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ HEADS: Final = {
     "variable": "variable",
     "option": "option",
 }
-#: The most characters of a name that fits into the first column on a phone.
-SHORT: Final = 22
+#: The most characters of a name that fits on a phone into the first of two columns, or into one of two or three.
+SHORT_ALONE: Final = 22
+SHORT: Final = 16
 
 
 class AnchorRows(SphinxTransform):
@@ -69,16 +70,21 @@ class AnchorRows(SphinxTransform):
 
 
 class KeepShortNames(SphinxTransform):
-    """Gives short names in the first of two columns the class ``short``."""
+    """Gives short names in tables of two or three columns the class ``short``."""
 
     default_priority = 500
 
     def apply(self) -> None:
-        """Find the first columns."""
+        """Find the tables."""
         for row in self.document.findall(nodes.row):
-            for literal in row[0].findall(nodes.literal):
-                if len(row) == 2 and len(literal.astext()) <= SHORT:
-                    literal["classes"].append("short")
+            entries = list(row.findall(nodes.entry))
+            if len(entries) > 3:
+                continue
+            for entry in entries:
+                alone = len(entries) == 2 and entry is entries[0]
+                for literal in entry.findall(nodes.literal):
+                    if len(literal.astext()) <= (SHORT_ALONE if alone else SHORT):
+                        literal["classes"].append("short")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
