@@ -70,7 +70,7 @@ class AnchorRows(SphinxTransform):
 
 
 class KeepShortNames(SphinxTransform):
-    """Gives short names in tables of two or three columns the class ``short``."""
+    """Gives short names in the first two of at most three columns the class ``short``."""
 
     default_priority = 500
 
@@ -80,7 +80,7 @@ class KeepShortNames(SphinxTransform):
             entries = list(row.findall(nodes.entry))
             if len(entries) > 3:
                 continue
-            for entry in entries:
+            for entry in entries[:2]:
                 alone = len(entries) == 2 and entry is entries[0]
                 for literal in entry.findall(nodes.literal):
                     if len(literal.astext()) <= (SHORT_ALONE if alone else SHORT):
