@@ -2,7 +2,7 @@
 
 import pytest
 
-from okx_sol_async.ratelimit import registry
+from okx_sol_async.ratelimit import _registry
 from tests.support.money import run_program
 
 #: `python -m tests.benchmarks money --full` runs 20,000.
@@ -13,7 +13,7 @@ PART = 25
 @pytest.fixture(name="few_timers")
 def _few_timers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let idle buckets be looked for less often: most jumps of the virtual clock would go to that."""
-    monkeypatch.setattr(registry, "SWEEP_EVERY", 10.0)
+    monkeypatch.setattr(_registry, "SWEEP_EVERY", 10.0)
 
 
 @pytest.mark.usefixtures("few_timers")
