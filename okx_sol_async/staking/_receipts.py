@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 import attrs
 
+from okx_sol_async.errors import ConfigurationError
 from okx_sol_async.models import Order, OrderType
 
 
 @attrs.frozen
 class Receipt:
-    """A purchase or redemption that OKX has accepted."""
+    """A purchase or redemption that OKX has accepted. It can be pickled."""
 
     #: Which of the two it is.
     type: OrderType
@@ -23,7 +25,11 @@ class Receipt:
     sent_at: datetime
     #: OKX's id of the call, to name to their support; `None` if the response had none.
     trace_id: str | None
-    _find: Callable[[float | None], Awaitable[Order | None]] = attrs.field(repr=False, eq=False)
+    _find: Callable[[float | None], Awaitable[Order | None]] | None = attrs.field(default=None, repr=False, eq=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What finds its order belongs to a session, and to one process.
+        return type(self), (self.type, self.amt, self.sent_at, self.trace_id)
 
     async def order(self, wait: float | None = None) -> Order | None:
         """Find its order in the history, as `SolStaking.resolve` does.
@@ -36,8 +42,11 @@ class Receipt:
             although OKX has accepted it.
 
         Raises:
-            ConfigurationError: ``wait`` is not a number of seconds.
+            ConfigurationError: ``wait`` is not a number of seconds; or this is a copy, or was unpickled.
             OKXError: the history cannot be read, as `SolStaking.balance` says. Temporary failures are retried.
 
         """
+        if self._find is None:
+            message = "a copy of a receipt has no session to find its order through"
+            raise ConfigurationError(message, hint="Look for it in staking.history().")
         return await self._find(wait)

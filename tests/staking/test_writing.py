@@ -82,6 +82,17 @@ async def test_a_receipt_says_what_was_accepted_and_finds_its_order(exchange: Em
     assert {receipt.trace_id for receipt in receipts} == {write.trace_id for write in writes}
 
 
+async def test_a_receipt_can_be_kept(exchange: Emulator, log: MemoryWriteLog) -> None:
+    """Pickled or copied it says the same, and where its order can be found."""
+    async with session_of(exchange, log) as session:
+        receipt = await SolStaking(exchange.credentials, session).purchase("1")
+        for kept in (pickle.loads(pickle.dumps(receipt)), copy.copy(receipt)):  # noqa: S301 - it is our own
+            assert (receipt, to_json(receipt)) == (kept, to_json(kept))
+            with pytest.raises(ConfigurationError, match=r"Look for it in staking\.history"):
+                await kept.order()
+        assert await receipt.order(wait=0) is not None
+
+
 async def test_the_log_has_a_write_before_its_first_byte_leaves(exchange: Emulator) -> None:
     """What is durable by then names it, and nothing of it has arrived."""
     seen = []
