@@ -1,6 +1,6 @@
 """A row of a table about codes, variables or options can be linked and searched for: ``errors.html#code-50011``.
 
-A short name in one of two or three columns is marked, so that it never breaks.
+A short name is marked, so that it never breaks; in a table only where there are two or three columns.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ HEADS: Final = {
     "variable": "variable",
     "option": "option",
 }
-#: The most characters of a name that fits on a phone into the first of two columns, or into one of two or three.
-SHORT_ALONE: Final = 22
-SHORT: Final = 16
+#: The most characters of a name that fits on a phone: into a line, the first of two columns, one of two or three.
+IN_LINE: Final = 28
+ALONE: Final = 22
+IN_COLUMN: Final = 16
 
 
 class AnchorRows(SphinxTransform):
@@ -70,21 +71,28 @@ class AnchorRows(SphinxTransform):
 
 
 class KeepShortNames(SphinxTransform):
-    """Gives short names in the first two of at most three columns the class ``short``."""
+    """Gives short names the class ``short``."""
 
     default_priority = 500
 
     def apply(self) -> None:
-        """Find the tables."""
-        for row in self.document.findall(nodes.row):
-            entries = list(row.findall(nodes.entry))
-            if len(entries) > 3:
-                continue
-            for entry in entries[:2]:
-                alone = len(entries) == 2 and entry is entries[0]
-                for literal in entry.findall(nodes.literal):
-                    if len(literal.astext()) <= (SHORT_ALONE if alone else SHORT):
-                        literal["classes"].append("short")
+        """Find the names."""
+        for literal in self.document.findall(nodes.literal):
+            if len(literal.astext()) <= _longest(literal):
+                literal["classes"].append("short")
+
+
+def _longest(literal: nodes.literal) -> int:
+    """Return how long a name may be at this place."""
+    entry = literal.parent
+    while entry is not None and not isinstance(entry, nodes.entry):
+        entry = entry.parent
+    if entry is None:
+        return IN_LINE
+    columns, column = len(entry.parent), entry.parent.index(entry)
+    if columns == 2 and column == 0:
+        return ALONE
+    return IN_COLUMN if columns <= 3 and column < 2 else 0
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
