@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import inspect
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import okx_sol_async
 from okx_sol_async import (
     APY_HISTORY,
     BALANCE,
@@ -25,6 +28,7 @@ from okx_sol_async import (
     MemoryWriteLog,
     OKXError,
     OrderType,
+    OutcomeUnknown,
     PushBack,
     RateLimit,
     Region,
@@ -38,11 +42,15 @@ from okx_sol_async import (
     apy_history,
     balances,
     sign,
+    to_builtins,
     to_json,
 )
 from okx_sol_async.emulator import Emulator
+from okx_sol_async.emulator.faults import Reset
 from tests.support.virtual_time import run_with_sockets
 
+#: For this package, as their docstrings say.
+INTERNAL: Final = {"Session.pause", "TokenBucket.wait_again"}
 LIMIT: Final = RateLimit(1000, 1.0, Scope.USER)
 
 
@@ -71,8 +79,8 @@ class Passed:
         return object.__repr__(self.value) if isinstance(self.value, Unusable) else ascii(self.value)
 
 
-def _anything() -> st.SearchStrategy[Passed]:
-    odd = [
+def _odd() -> list[object]:
+    return [
         *(None, True, 0, -1, 2**63, 10**400, -(10**400), 5e-324, 1e308, math.nan, math.inf, -math.inf, 1j),
         *("", "x", "1.5", "\x00", "\ud800", "é", "https://][", "http://[::1", "https://a:99999", "x" * 10_000, b"x"),
         *([], ["x"], (), {}, {1: 2}, {"a": 1}, {"a": "\ud800"}, {"amt": None}, {"days": "\x00"}),
@@ -81,8 +89,11 @@ def _anything() -> st.SearchStrategy[Passed]:
         *(datetime.min.replace(tzinfo=timezone(timedelta(hours=23))), datetime.max.replace(tzinfo=timezone.min)),
         *(object(), Unusable(), print, int, ..., asyncio, enum.Enum, OrderType.PURCHASE, Scope.IP, ValueError("x")),
     ]
+
+
+def _anything() -> st.SearchStrategy[Passed]:
     drawn = st.floats() | st.integers() | st.text() | st.binary() | st.decimals() | st.datetimes()
-    return st.sampled_from([Passed(value) for value in odd]) | drawn.map(Passed)
+    return st.sampled_from([Passed(value) for value in _odd()]) | drawn.map(Passed)
 
 
 class Client:
@@ -147,6 +158,7 @@ class Client:
             "SolStaking.apy_history": (staking.apy_history, {"days": 1}),
             "SolStaking.watch": (_first(staking.watch), {"every": 1.0, "changes_only": True, "on_outage": None}),
             "Receipt.order": (self._order, {"wait": 0}),
+            "OutcomeUnknown.resolve": (self._resolve, {"wait": 0}),
             "apy_history": (apy_history, {"days": 1, "session": session}),
             "balances": (_first(balances), {"session": session, "credentials": [key], "concurrency": 1}),
             "TokenBucket": (_made(TokenBucket), {"limit": LIMIT, "lead": 0.0, "push_back": PushBack()}),
@@ -165,12 +177,20 @@ class Client:
             "MemoryWriteLog.read": (MemoryWriteLog().read, {"owner": "a", "origin": "b", "demo": False}),
             "MemoryWriteLog.merge": (MemoryWriteLog().merge, names),
             "SQLiteWriteLog": (_made(SQLiteWriteLog), {"path": "writes.db"}),
+            "to_builtins": (_made(to_builtins), {"result": self.write}),
             "to_json": (_made(to_json), {"result": self.write}),
         }
 
     async def _order(self, **arguments: Any) -> object:  # noqa: ANN401 - it is anything
         receipt = await self.staking.purchase("0.01")
         return await receipt.order(**arguments)
+
+    async def _resolve(self, **arguments: Any) -> object:  # noqa: ANN401 - it is anything
+        self.exchange.fail_next(Reset(processed=True), endpoint=str(PURCHASE))
+        try:
+            await self.staking.purchase("0.01")
+        except OutcomeUnknown as error:
+            return await error.resolve(**arguments)
 
 
 def _made(make: Callable[..., object]) -> Callable[..., Awaitable[object]]:
@@ -233,6 +253,40 @@ def test_what_is_passed_ends_in_a_result_or_an_error_that_names_it(wrong: list[t
             await client.session.aclose()
 
     run_with_sockets(run())
+
+
+def test_every_public_coroutine_is_called() -> None:
+    """Those that have parameters, of all public classes that are no protocols."""
+    called = {name for name, _ in NAMES}
+    classes = [kind for name in okx_sol_async.__all__ if inspect.isclass(kind := getattr(okx_sol_async, name))]
+    public = {
+        f"{kind.__name__}.{name}"
+        for kind in classes
+        for name, method in inspect.getmembers(kind, inspect.iscoroutinefunction)
+        if not name.startswith("_")
+        and len(inspect.signature(method).parameters) > 1
+        and not getattr(kind, "_is_protocol", False)
+    }
+
+    in_threads = {f"SQLiteWriteLog.{name}" for name in ("put", "remove", "read", "merge")}
+    assert in_threads == public - called - INTERNAL
+
+
+@pytest.mark.parametrize("argument", ["write", "owner", "into"])
+async def test_what_is_passed_to_a_log_file_is_checked(tmp_path: Path, argument: str) -> None:
+    """It needs a thread, and the calls above have a clock that does not wait for one."""
+    log = SQLiteWriteLog(tmp_path / "writes.db")
+    for value in _odd():
+        if isinstance(value, str):
+            continue
+        calls: Mapping[str, Callable[[Any], Awaitable[object]]] = {
+            "write": log.put,
+            "owner": lambda wrong: log.read(wrong, "origin", demo=False),
+            "into": lambda wrong: log.merge("owner", wrong),
+        }
+        with pytest.raises(ConfigurationError) as caught:
+            await calls[argument](value)
+        assert argument == caught.value.argument
 
 
 @pytest.mark.parametrize("parameters", [1, "days", ["days"], {1: "x"}, {"days": 7}, {"days": "\ud800"}, {"days": None}])
