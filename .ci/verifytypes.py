@@ -1,12 +1,18 @@
-"""See that all names of the installed package have types that every type checker infers alike.
+"""See that the installed package exports what docs/api.md lists, with types that every type checker infers alike.
 
 It looks for an installed package, so it runs where the wheel is installed, and outside of the project's folder.
 """
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
+
+# A hook whose name is pytest's, and the version, which stands in the page's text.
+UNLISTED = {"pytest_configure", "__version__"}
+LISTED = set(re.findall(r"`(\w+)`", Path(__file__).parents[1].joinpath("docs/api.md").read_text(encoding="utf-8")))
 
 with tempfile.TemporaryDirectory() as elsewhere:
     done = subprocess.run(
@@ -22,4 +28,15 @@ print(f"basedpyright --verifytypes: {score:.1%} of {sum(counts.values())} symbol
 for symbol in found["symbols"]:
     if symbol["isExported"] and not symbol["isTypeKnown"]:
         print(f"  {symbol['name']}")  # noqa: T201
-sys.exit(score < 1)
+# The shortest name of a symbol is that of a module or of what stands in it: the names of modules are no symbols.
+modules = {module["name"] for module in found["modules"]}
+exported = {
+    symbol["name"].rpartition(".")[2]
+    for symbol in found["symbols"]
+    if symbol["isExported"] and symbol["name"].rpartition(".")[0] in modules
+}
+for name in sorted(exported - LISTED - UNLISTED):
+    print(f"  {name} is exported, and docs/api.md does not list it")  # noqa: T201
+for name in sorted(set(LISTED) - exported):
+    print(f"  {name} is listed, and not exported")  # noqa: T201
+sys.exit(score < 1 or bool(exported - LISTED - UNLISTED))

@@ -4,7 +4,7 @@ from okx_sol_async._checkup import Checkup, Finding, Level
 from okx_sol_async._writes import Write, WriteLog, WriteOutcome
 from okx_sol_async.codec._builtins import to_builtins, to_json
 from okx_sol_async.config import Region
-from okx_sol_async.endpoint import ACCOUNT_CONFIG, ASSET_BALANCES, SYSTEM_STATUS, Endpoint
+from okx_sol_async.endpoint import ACCOUNT_CONFIG, ASSET_BALANCES, SYSTEM_STATUS, SYSTEM_TIME, Endpoint
 from okx_sol_async.errors import (
     APIError,
     AuthenticationError,
@@ -32,6 +32,7 @@ from okx_sol_async.models import (
     OrderType,
     ProductInfo,
     SystemStatus,
+    SystemTime,
 )
 from okx_sol_async.ratelimit._bucket import TokenBucket
 from okx_sol_async.ratelimit._limit import Bucket, BucketKey, Lease, Limiter, RateLimit, Scope
@@ -67,6 +68,7 @@ __all__ = [
     "PURCHASE_REDEEM_HISTORY",
     "REDEEM",
     "SYSTEM_STATUS",
+    "SYSTEM_TIME",
     "APIError",
     "AccountConfig",
     "Apy",
@@ -116,6 +118,7 @@ __all__ = [
     "Signer",
     "SolStaking",
     "SystemStatus",
+    "SystemTime",
     "Timeout",
     "TokenBucket",
     "TransportError",

@@ -1,18 +1,6 @@
-"""Where a session goes: the region, the environment, and the checks of a URL that signatures are sent to."""
-
-from __future__ import annotations
+"""The regions of OKX, each with a host of its own."""
 
 import enum
-import ipaddress
-import os
-from typing import Final
-
-from yarl import URL
-
-from okx_sol_async.errors import ConfigurationError
-
-_YES: Final = {"1", "true", "yes", "on"}
-_NO: Final = {"", "0", "false", "no", "off"}
 
 
 class Region(enum.Enum):
@@ -27,80 +15,3 @@ class Region(enum.Enum):
     US = "https://us.okx.com"
     #: ``https://eea.okx.com``, for accounts of my.okx.com: the European Economic Area.
     EEA = "https://eea.okx.com"
-
-
-def region_from_env() -> Region:
-    """Return the region in ``OKX_REGION``, `Region.GLOBAL` if it is not set.
-
-    Raises:
-        ConfigurationError: it is not the name of a region.
-
-    """
-    name = os.environ.get("OKX_REGION") or Region.GLOBAL.name
-    try:
-        return Region[name.strip().upper()]
-    except KeyError:
-        message = f"OKX_REGION must be one of {', '.join(region.name.lower() for region in Region)}, not {name!r}"
-    raise ConfigurationError(message, argument="region")
-
-
-def demo_from_env() -> bool:
-    """Return whether ``OKX_DEMO`` asks for demo trading.
-
-    Raises:
-        ConfigurationError: it is neither 1 nor 0, or a word for one of them.
-
-    """
-    word = os.environ.get("OKX_DEMO", "").strip().lower()
-    if word not in _YES | _NO:
-        message = f"OKX_DEMO must be 1 or 0, not {word!r}"
-        raise ConfigurationError(message, argument="demo")
-    return word in _YES
-
-
-def checked_origin(base_url: object) -> URL:
-    """Return the origin of ``base_url``, if signatures may be sent there.
-
-    Raises:
-        ConfigurationError: it is no URL of an origin, or not an encrypted one outside this machine.
-
-    """
-    url: URL | None = None
-    try:
-        url = URL(base_url) if isinstance(base_url, str) else None
-        if url is not None and url.host:
-            # A host that has no IDNA form fails here, and not in the middle of a call.
-            url.host.encode("idna")
-            problem = _problem_of(url)
-        else:
-            problem = "must be a URL such as 'https://openapi.okx.com'"
-    except (ValueError, TypeError):
-        problem = "must be a URL such as 'https://openapi.okx.com'"
-    if problem is not None or url is None:
-        message = f"base_url {problem}"
-        raise ConfigurationError(message, argument="base_url")
-    return url.origin()
-
-
-def _problem_of(url: URL) -> str | None:
-    host = url.host or ""
-    if url.scheme not in {"http", "https"}:
-        return "must be a URL such as 'https://openapi.okx.com'"
-    if url.raw_user is not None or url.raw_password is not None:
-        return "must not hold a user or a password"
-    if url.raw_path not in {"", "/"} or url.raw_query_string or url.raw_fragment:
-        return f"must end after the host and port, as {str(url.origin())!r} does: OKX's paths are signed whole"
-    if host.endswith("."):
-        return "must not end its host with a dot: it would be another host to the rate limit"
-    if url.scheme == "http" and not _is_loopback(host):
-        return f"must begin with https://, because {host} is not a loopback address"
-    return None
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -15,14 +15,14 @@ from okx_sol_async.errors import DecodeError
 from okx_sol_async.models import AccountConfig, FundingBalance, SystemStatus, SystemTime
 from okx_sol_async.ratelimit._limit import RateLimit, Scope
 
-R = TypeVar("R")
+_R = TypeVar("_R")
 
 # Any other character would be sent in another spelling than it is signed in.
 _PATH: Final = re.compile(r"/[A-Za-z0-9._~/-]*", re.ASCII)
 
 
 @attrs.frozen
-class Endpoint(Generic[R]):
+class Endpoint(Generic[_R]):
     """One of OKX's endpoints, whose result is an ``R``.
 
     Raises:
@@ -37,7 +37,7 @@ class Endpoint(Generic[R]):
     #: How often it may be called, and who is counted.
     limit: RateLimit
     #: Turns ``data``, as it comes out of the JSON, into the result; raises `DecodeError` and nothing else.
-    decode: Callable[[object], R]
+    decode: Callable[[object], _R]
     #: Whether it needs a key (`True`) or is public.
     signed: bool = True
     #: Whether sending it twice does no more than sending it once. What is not is a write: it is sent again only when OKX

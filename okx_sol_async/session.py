@@ -8,23 +8,34 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from copy import copy
 from datetime import UTC, datetime
-from types import EllipsisType, MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Self, TypedDict, TypeVar, Unpack
+from types import EllipsisType
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack
 
 import attrs
 from yarl import URL
 
 from okx_sol_async._checks import flag, seconds, shown, whole_number
 from okx_sol_async._checkup import Checkup, check
+from okx_sol_async._settings import (
+    BORROWED_OPTIONS,
+    NO_OPTIONS,
+    SessionSettings,
+    check_method,
+    checked_max_wait,
+    checked_middlewares,
+    checked_origin,
+    demo_from_env,
+    region_from_env,
+)
 from okx_sol_async._writes import WriteLog
-from okx_sol_async.config import Region, checked_origin, demo_from_env, region_from_env
+from okx_sol_async.config import Region
 from okx_sol_async.endpoint import ACCOUNT_CONFIG, SYSTEM_TIME
 from okx_sol_async.errors import ConfigurationError, SessionClosed
 from okx_sol_async.ratelimit._local import PROCESS_LIMITER
 from okx_sol_async.signing._credentials import Credentials
 from okx_sol_async.signing._owners import PROCESS_OWNERS
 from okx_sol_async.transport._call import Call, ask_time
-from okx_sol_async.transport._http import USER_AGENT, Connections, another_loop
+from okx_sol_async.transport._http import Connections, another_loop
 from okx_sol_async.transport._in_flight import Shutdown
 from okx_sol_async.transport._metrics import Counters, Observe, observers_of
 from okx_sol_async.transport._report import response_of
@@ -39,34 +50,12 @@ if TYPE_CHECKING:
     from okx_sol_async.transport._clock_sync import TimeSample
     from okx_sol_async.transport._response import Response
 
-R = TypeVar("R")
+_R = TypeVar("_R")
 
 #: How long closing waits for the calls that it ends, in seconds.
-CLOSING_TIMEOUT: Final = 1.0
+_CLOSING_TIMEOUT: Final = 1.0
 #: The most times that OKX is asked for its time in one go.
-MAX_SAMPLES: Final = 100
-#: Keyword arguments for the client session of our own, which needs none, and for a borrowed one, which may have other
-#: defaults.
-NO_OPTIONS: Final[Mapping[str, Any]] = MappingProxyType({})
-BORROWED_OPTIONS: Final[Mapping[str, Any]] = MappingProxyType(
-    {"headers": {"User-Agent": USER_AGENT}, "raise_for_status": False, "auto_decompress": True}
-)
-
-
-class SessionSettings(TypedDict, total=False):
-    """The keywords of `Session`, for `Session.from_env`."""
-
-    region: Region | None
-    base_url: str | None
-    demo: bool | None
-    http: aiohttp.ClientSession | None
-    middlewares: Iterable[ClientMiddlewareType]
-    limiter: Limiter | None
-    timeout: float
-    max_wait: float | None
-    attempts: int
-    observe: Observe
-    write_log: WriteLog | None
+_MAX_SAMPLES: Final = 100
 
 
 class Session:
@@ -120,21 +109,21 @@ class Session:
         if type(region) is not Region:
             message = f"region must be one of {', '.join(map(str, Region))}, not {shown(region)}"
             raise ConfigurationError(message, argument="region")
-        _check_method("http", http, "request")
-        _check_method("limiter", limiter, "bucket")
+        check_method("http", http, "request")
+        check_method("limiter", limiter, "bucket")
         for method in ("put", "remove", "read", "merge"):
-            _check_method("write_log", write_log, method)
+            check_method("write_log", write_log, method)
         self._state = SessionState(
             origin=URL(region.value) if base_url is None else checked_origin(base_url),
             demo=flag("demo", demo),
-            middlewares=_checked_middlewares(middlewares),
+            middlewares=checked_middlewares(middlewares),
             limiter=PROCESS_LIMITER if limiter is None else limiter,
             request_options=NO_OPTIONS if http is None else BORROWED_OPTIONS,
             observers=observers_of(observe),
         )
         self._options = CallOptions(
             timeouts=self._state.timeouts.of(seconds("timeout", timeout, positive=True)),
-            max_wait=_checked_max_wait(max_wait),
+            max_wait=checked_max_wait(max_wait),
             attempts=whole_number("attempts", attempts),
             background=False,
         )
@@ -198,7 +187,7 @@ class Session:
             timeouts=options.timeouts
             if isinstance(timeout, EllipsisType)
             else self._state.timeouts.of(seconds("timeout", timeout, positive=True)),
-            max_wait=options.max_wait if isinstance(max_wait, EllipsisType) else _checked_max_wait(max_wait),
+            max_wait=options.max_wait if isinstance(max_wait, EllipsisType) else checked_max_wait(max_wait),
             attempts=options.attempts if isinstance(attempts, EllipsisType) else whole_number("attempts", attempts),
             background=options.background if isinstance(background, EllipsisType) else flag("background", background),
         )
@@ -255,7 +244,7 @@ class Session:
             if self._connections.loop is running:
                 self._state.in_flight.stop_all()
                 # A middleware may hold a call back. It cannot send any more, and ends when that returns.
-                await self._state.in_flight.drain(CLOSING_TIMEOUT)
+                await self._state.in_flight.drain(_CLOSING_TIMEOUT)
         finally:
             self._state.timeouts.close()
             try:
@@ -298,10 +287,10 @@ class Session:
 
     async def call(
         self,
-        endpoint: Endpoint[R],
+        endpoint: Endpoint[_R],
         credentials: Credentials | None = None,
         parameters: Mapping[str, str] | None = None,
-    ) -> R:
+    ) -> _R:
         """Call an endpoint and return its result.
 
         Args:
@@ -321,7 +310,7 @@ class Session:
         """
         return await self.new_call(endpoint, credentials, parameters).run()
 
-    def shared_call(self, endpoint: Endpoint[R], credentials: Credentials | None, max_age: float) -> Awaitable[R]:
+    def shared_call(self, endpoint: Endpoint[_R], credentials: Credentials | None, max_age: float) -> Awaitable[_R]:
         """Call an endpoint without parameters, or share the call or the result of an equal one.
 
         Args:
@@ -347,10 +336,10 @@ class Session:
 
     async def request(
         self,
-        endpoint: Endpoint[R],
+        endpoint: Endpoint[_R],
         credentials: Credentials | None = None,
         parameters: Mapping[str, str] | None = None,
-    ) -> Response[R]:
+    ) -> Response[_R]:
         """Call an endpoint as `call` does, and return its result with what is known of the response.
 
         Args:
@@ -367,13 +356,13 @@ class Session:
 
     def new_call(
         self,
-        endpoint: Endpoint[R],
+        endpoint: Endpoint[_R],
         credentials: Credentials | None,
         parameters: Mapping[str, str] | None,
         *,
         before_send: Callable[[float], Awaitable[None]] | None = None,
         while_draining: bool = False,
-    ) -> Call[R]:
+    ) -> Call[_R]:
         """Return a call that is not sent yet. It is for this package, and may change.
 
         Args:
@@ -440,7 +429,7 @@ class Session:
         (public, 10 requests in two seconds per IP address).
 
         """
-        await self._state.clock.synchronize(self._ask_time, whole_number("samples", samples, MAX_SAMPLES))
+        await self._state.clock.synchronize(self._ask_time, whole_number("samples", samples, _MAX_SAMPLES))
         return self._state.clock.server_clock.offset or 0.0
 
     async def _ask_time(self) -> TimeSample:
@@ -513,36 +502,5 @@ class Session:
         )
 
 
-def checked_session(session: object) -> Session:
-    """Return ``session`` if it is a `Session`.
-
-    Raises:
-        ConfigurationError: it is not.
-
-    """
-    if isinstance(session, Session):
-        return session
-    message = f"session must be a Session, not {type(session).__name__}"
-    raise ConfigurationError(message, argument="session")
-
-
-def _checked_max_wait(max_wait: float | None) -> float | None:
-    return None if max_wait is None else seconds("max_wait", max_wait, positive=False)
-
-
 def _closed() -> SessionClosed:
     return SessionClosed("this session is closed", hint="Make a new one; the limits of its users carry over.")
-
-
-def _check_method(argument: str, value: object, method: str) -> None:
-    if value is not None and not callable(getattr(value, method, None)):
-        message = f"{argument} must have a method {method}, and {type(value).__name__} has none"
-        raise ConfigurationError(message, argument=argument)
-
-
-def _checked_middlewares(middlewares: object) -> tuple[ClientMiddlewareType, ...]:
-    found = tuple(middlewares) if isinstance(middlewares, Iterable) else (middlewares,)
-    if not all(callable(middleware) for middleware in found):
-        message = "middlewares must be aiohttp client middlewares: callables of a request and a handler"
-        raise ConfigurationError(message, argument="middlewares")
-    return found

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from okx_sol_async import errors
+from okx_sol_async._error_codes import api_error, one_line
 from okx_sol_async.errors import (
     CODES,
     APIError,
@@ -15,8 +16,6 @@ from okx_sol_async.errors import (
     Rejected,
     Timeout,
     Unavailable,
-    api_error,
-    one_line,
 )
 
 TABLE = json.loads((Path(__file__).parent / "data" / "okx-errors.json").read_text())

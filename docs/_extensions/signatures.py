@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import TYPE_CHECKING, Final
+
+from sphinx.pycode import ModuleAnalyzer
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -48,6 +51,23 @@ _DEFAULTS: Final = {
 }
 
 
+def describe_values(
+    _app: Sphinx,
+    what: str,
+    name: str,
+    _obj: object,
+    _options: object,
+    lines: list[str],
+) -> None:
+    """Describe an exported value by its comment, which Sphinx looks for only in the module that exports it."""
+    if what == "data":
+        for module in [
+            name for name in sys.modules if name.startswith("okx_sol_async.")
+        ]:
+            comments = ModuleAnalyzer.for_module(module).find_attr_docs()
+            lines[:] = comments.get(("", name.rpartition(".")[2]), lines)
+
+
 def keep_colons(
     _app: Sphinx,
     what: str,
@@ -84,6 +104,7 @@ def shorten_signature(
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect to Sphinx."""
     app.connect("autodoc-skip-member", skip_internal)
+    app.connect("autodoc-process-docstring", describe_values, priority=300)
     app.connect("autodoc-process-docstring", keep_colons, priority=400)
     app.connect("autodoc-process-signature", shorten_signature)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

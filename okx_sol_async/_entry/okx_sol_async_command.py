@@ -41,7 +41,7 @@ def _version() -> str:
 
 def _run(*, catches_ctrl_c: bool) -> int:
     try:
-        from okx_sol_async.cli import run  # noqa: PLC0415 - what it imports is an extra
+        from okx_sol_async.cli._app import run  # noqa: PLC0415 - what it imports is an extra
     except ModuleNotFoundError as error:
         if error.name not in {"cyclopts", "rich"}:
             raise

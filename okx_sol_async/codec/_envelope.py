@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 from typing import Final, NamedTuple, NoReturn
 
-from okx_sol_async.errors import DecodeError, one_line
+from okx_sol_async._error_codes import one_line
+from okx_sol_async.errors import DecodeError
 
 #: The most bytes of a response, after decompression. A full page of history has 20 kB.
 MAX_BODY: Final = 1024 * 1024

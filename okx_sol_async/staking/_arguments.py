@@ -12,6 +12,7 @@ from okx_sol_async._checks import is_text, shown, wrong
 from okx_sol_async._writes import Write, WriteOutcome
 from okx_sol_async.errors import ConfigurationError
 from okx_sol_async.models import OrderStatus, OrderType
+from okx_sol_async.session import Session
 
 W = TypeVar("W", OrderType, OrderStatus)
 
@@ -145,3 +146,16 @@ def page_bound(name: str, at: object, *, rounded_up: bool) -> int:
 def moment(of: int) -> datetime:
     """Return the time for a number of milliseconds since 1970."""
     return _EPOCH + of * _MILLISECOND
+
+
+def checked_session(session: object) -> Session:
+    """Return ``session`` if it is a `Session`.
+
+    Raises:
+        ConfigurationError: it is not.
+
+    """
+    if isinstance(session, Session):
+        return session
+    message = f"session must be a Session, not {type(session).__name__}"
+    raise ConfigurationError(message, argument="session")

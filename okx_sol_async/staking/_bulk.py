@@ -10,8 +10,9 @@ from typing import Final
 from okx_sol_async._checks import whole_number
 from okx_sol_async.errors import ConfigurationError, OKXError
 from okx_sol_async.models import Balance
-from okx_sol_async.session import Session, checked_session
+from okx_sol_async.session import Session
 from okx_sol_async.signing._credentials import Credentials
+from okx_sol_async.staking._arguments import checked_session
 from okx_sol_async.staking._endpoints import BALANCE
 
 #: The most calls that may be under way at a time.

@@ -10,15 +10,17 @@ from types import EllipsisType
 from typing import Self, Unpack
 
 from okx_sol_async._checks import flag, seconds, whole_number
+from okx_sol_async._settings import SessionSettings
 from okx_sol_async._writes import Write
 from okx_sol_async.errors import ConfigurationError, OutcomeUnknown
 from okx_sol_async.models import Apy, Balance, Order, OrderStatus, OrderType, ProductInfo
-from okx_sol_async.session import Session, SessionSettings, checked_session
+from okx_sol_async.session import Session
 from okx_sol_async.signing._credentials import Credentials
 from okx_sol_async.staking._arguments import (
     DAYS,
     PAGE,
     checked_amount,
+    checked_session,
     checked_word,
     checked_write,
     milliseconds,

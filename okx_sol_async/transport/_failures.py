@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from okx_sol_async._error_codes import one_line
+from okx_sol_async._error_details import CallDetails
 from okx_sol_async.errors import (
-    CallDetails,
     ConfigurationError,
     OKXError,
     OutcomeUnknown,
     SessionClosed,
     Timeout,
     TransportError,
-    one_line,
 )
 from okx_sol_async.transport._http import CONNECT_TIMEOUT, ProblemKind, problem_of
 

@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 import attrs
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from okx_sol_async._error_codes import api_error, one_line
+from okx_sol_async._error_details import CallDetails
 from okx_sol_async.codec._envelope import Envelope, read_envelope
 from okx_sol_async.errors import (
     APIError,
-    CallDetails,
     ClockSkew,
     DecodeError,
     OKXError,
     Unavailable,
-    api_error,
-    one_line,
 )
 from okx_sol_async.transport._clock import TOLERANCE
 

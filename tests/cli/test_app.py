@@ -11,7 +11,7 @@ import pytest
 
 import okx_sol_async.__main__
 from okx_sol_async import __version__
-from okx_sol_async.cli import run
+from okx_sol_async.cli._app import run
 from okx_sol_async.emulator import Emulator
 from okx_sol_async.emulator.faults import NoResponse
 from okx_sol_async_command import main

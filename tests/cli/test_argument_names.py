@@ -5,10 +5,10 @@ import socket
 
 import pytest
 
-from okx_sol_async.cli import run
+from okx_sol_async._error_codes import CODES
+from okx_sol_async.cli._app import run
 from okx_sol_async.emulator import Emulator
 from okx_sol_async.emulator.faults import Fault, Redirect, Refusal
-from okx_sol_async.errors import CODES
 from okx_sol_async.transport import _in_flight as in_flight
 
 #: What cannot be typed into a shell, or has no meaning there.

@@ -1,7 +1,7 @@
 """The exit codes."""
 
 from okx_sol_async import errors
-from okx_sol_async.cli import EXIT_CODES
+from okx_sol_async.cli._exit_codes import EXIT_CODES
 from okx_sol_async.errors import APIError, OKXError
 
 

@@ -3,7 +3,7 @@
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from okx_sol_async.cli import run
+from okx_sol_async.cli._app import run
 from okx_sol_async.emulator import Emulator, faults
 from okx_sol_async.staking import _reconciliation as outcomes
 

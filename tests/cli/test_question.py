@@ -13,7 +13,7 @@ from typing import Self
 import pytest
 from cyclopts import App
 
-from okx_sol_async.cli import run
+from okx_sol_async.cli._app import run
 from okx_sol_async.cli._question import ask
 
 

@@ -14,11 +14,14 @@ TESTS: Final = Path(__file__).parents[1]
 PAGE: Final = (TESTS.parent / "docs" / "design.md").read_text(encoding="utf-8")
 #: The modules of the core without a test file of their own, and where they are tested.
 TESTED_ELSEWHERE: Final = {
+    "config.py": "test_settings.py",
     "endpoint.py": "staking/test_endpoints.py",
     "models.py": "codec/test_structure.py",
     "pytest_plugin.py": "emulator/test_pytest_plugin.py",
     "redis.py": "test_public_names.py",
     "version.py": "test_public_names.py",
+    "_error_codes.py": "test_errors.py",
+    "_error_details.py": "test_errors.py",
     "_writes.py": "staking/test_write_log.py",
     "codec/_envelope.py": "laws/test_hostile_responses.py",
     "ratelimit/_estimates.py": "ratelimit/test_bucket.py",

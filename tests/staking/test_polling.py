@@ -341,7 +341,7 @@ def test_every_is_a_number_of_seconds(every: object) -> None:
 async def test_a_watch_over_the_network(exchange: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """Changes come through; closing in the middle of a call ends it, and leaves nothing behind."""
     # It does not end because closing gives up on it.
-    monkeypatch.setattr(okx_sol_async.session, "CLOSING_TIMEOUT", None)
+    monkeypatch.setattr(okx_sol_async.session, "_CLOSING_TIMEOUT", None)
     async with Session(base_url=exchange.url, timeout=PATIENCE) as session:
         seen = []
         async for found in SolStaking(exchange.credentials, session).watch(every=0.01):

@@ -11,7 +11,7 @@ from sybil import Document
 from sybil.example import SybilFailure
 
 import okx_sol_async
-from okx_sol_async.cli import EXIT_CODES
+from okx_sol_async.cli._exit_codes import EXIT_CODES
 from okx_sol_async.emulator import Emulator
 from tests.support import documents
 from tests.support.documents import ROOT, SET_UP

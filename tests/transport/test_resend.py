@@ -21,9 +21,9 @@ from okx_sol_async import (
     TransportError,
     Unavailable,
 )
+from okx_sol_async._error_codes import CODES
 from okx_sol_async.emulator import Emulator
 from okx_sol_async.emulator.faults import Refusal
-from okx_sol_async.errors import CODES
 from okx_sol_async.transport import _recovery as recovery
 from okx_sol_async.transport import _resend as resend
 from tests.support.scripted import (

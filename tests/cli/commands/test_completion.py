@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from okx_sol_async.cli import run
+from okx_sol_async.cli._app import run
 from tests.support.terminals import Terminal, environment, terminal
 
 #: What is typed before Tab, and what it becomes.

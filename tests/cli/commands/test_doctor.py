@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from okx_sol_async.cli import run
+from okx_sol_async.cli._app import run
 from okx_sol_async.emulator import Emulator
 from okx_sol_async.emulator.faults import Refusal
 from tests.support.terminals import set_of, terminal

@@ -16,8 +16,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from okx_sol_async.cli import run
-from okx_sol_async.cli._app import app
+from okx_sol_async.cli._app import app, run
 from okx_sol_async.cli.commands._emulator import emulator
 from okx_sol_async.emulator import Emulator
 from okx_sol_async.signing._credentials import Credentials

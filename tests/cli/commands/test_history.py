@@ -11,7 +11,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from okx_sol_async.cli import run
+from okx_sol_async.cli._app import run
 from okx_sol_async.emulator import EmulatedOrder, Emulator
 from okx_sol_async.emulator.faults import Delay, Refusal
 from tests.support.orders import BIG, NOW, orders, set_environment

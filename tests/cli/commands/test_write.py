@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from okx_sol_async.cli import run
+from okx_sol_async.cli._app import run
 from okx_sol_async.cli.commands import _write as write
 from okx_sol_async.emulator import Emulator, faults
 from okx_sol_async.staking import _reconciliation as outcomes
