@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from okx_sol_async import errors
-from okx_sol_async._error_codes import api_error, one_line
+from okx_sol_async._error_codes import CODES, api_error, one_line
 from okx_sol_async.errors import (
-    CODES,
     APIError,
     ConfigurationError,
     OKXError,
