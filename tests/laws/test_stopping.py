@@ -3,13 +3,14 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import pytest
 from aiohttp import web
 
-from okx_sol_async import LocalLimiter, MemoryWriteLog, Session, SolStaking
+from okx_sol_async import LocalLimiter, MemoryWriteLog, Session, SolStaking, SQLiteWriteLog
 from okx_sol_async.emulator import Emulator
-from okx_sol_async.emulator.faults import Delay
+from okx_sol_async.emulator.faults import Delay, NoResponse
 
 pytestmark = pytest.mark.virtual_clock
 
@@ -78,3 +79,21 @@ async def test_a_purchase_in_flight_is_in_the_log(
         (write,) = [write async for write in staking.unresolved()]
         order = await staking.resolve(write)
     assert [order is not None and order.request_time] == [made.request_time for made in exchange.user.orders]
+
+
+@pytest.mark.real_clock
+async def test_a_cancelled_purchase_is_in_the_log_file(exchange: Emulator, tmp_path: Path) -> None:
+    """Another log of the same file has it, as a later process has."""
+    path, limiter = tmp_path / "writes.db", LocalLimiter()
+    exchange.fail_next(NoResponse(processed=True))
+    async with Session(base_url=exchange.url, limiter=limiter, write_log=SQLiteWriteLog(path)) as session:
+        purchase = asyncio.create_task(SolStaking(exchange.credentials, session).purchase("1"))
+        while not exchange.user.orders:  # noqa: ASYNC110 - the exchange reports nothing
+            await asyncio.sleep(0.001)
+        purchase.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await purchase
+
+    async with Session(base_url=exchange.url, limiter=limiter, write_log=SQLiteWriteLog(path)) as later:
+        staking = SolStaking(exchange.credentials, later)
+        assert [True] == [await staking.resolve(write) is not None async for write in staking.unresolved()]
