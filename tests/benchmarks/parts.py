@@ -57,8 +57,11 @@ class _Response:
     async def read(self) -> bytes:
         return BODY
 
-    async def readany(self) -> bytes:
-        return self._chunks.pop() if self._chunks else b""
+    def read_nowait(self) -> bytes:
+        return self._chunks.pop()
+
+    def is_eof(self) -> bool:
+        return True
 
     def at_eof(self) -> bool:
         return not self._chunks
