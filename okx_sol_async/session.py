@@ -294,7 +294,7 @@ class Session:
         """Call an endpoint and return its result.
 
         Args:
-            endpoint: which one, such as `okx_sol_async.staking._endpoints.BALANCE`.
+            endpoint: which one, such as `okx_sol_async.BALANCE`.
             credentials: whose; `None` for a public endpoint.
             parameters: OKX's request parameters, by their names there: the query of a GET, the JSON body of a POST.
 
