@@ -26,7 +26,7 @@ class _OpenEnum(enum.StrEnum):
 class OrderType(_OpenEnum):
     """What an `Order` does. Each is equal to OKX's word for it.
 
-    OKX may think of another word: it is an `OrderType` too, equal to that word, and to none of these.
+    An unknown value is kept as an `OrderType` with that string, which is equal to none of these.
     """
 
     #: ``"purchase"``: SOL becomes OKSOL.
@@ -38,7 +38,7 @@ class OrderType(_OpenEnum):
 class OrderStatus(_OpenEnum):
     """What has become of an `Order`. Each is equal to OKX's word for it.
 
-    OKX may think of another word: it is an `OrderStatus` too, equal to that word, and to none of these.
+    An unknown value is kept as an `OrderStatus` with that string, which is equal to none of these.
     """
 
     #: ``"pending"``: under way.

@@ -6,6 +6,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Final
 
+from docutils import nodes
 from sphinx.pycode import ModuleAnalyzer
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ _INTERNAL: Final = {
         "run",
         "wait_again",
     },
-    "api-session": {"new_call", "okx_time", "shared_call"},
+    "api-session": {"activity", "new_call", "okx_time", "pause", "shared_call"},
 }
 
 
@@ -46,6 +47,7 @@ def skip_internal(
 #: Defaults that are made for each object, or that read badly.
 _DEFAULTS: Final = {
     "NOTHING": "...",
+    " | ~types.EllipsisType": "",
     "Ellipsis": "...",
     "<built-in function time>": "time.time",
 }
@@ -101,8 +103,18 @@ def shorten_signature(
     return signature, returns
 
 
+def replace_hyphens(_app: Sphinx, doctree: nodes.document) -> None:
+    """Put a dash between an argument and what it means, where Sphinx writes two hyphens."""
+    for text in list(doctree.findall(nodes.Text)):
+        if " -- " in text and not isinstance(
+            text.parent, nodes.literal | nodes.literal_block
+        ):
+            text.parent.replace(text, nodes.Text(text.replace(" -- ", " – ")))
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect to Sphinx."""
+    app.connect("doctree-read", replace_hyphens)
     app.connect("autodoc-skip-member", skip_internal)
     app.connect("autodoc-process-docstring", describe_values, priority=300)
     app.connect("autodoc-process-docstring", keep_colons, priority=400)
