@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from docutils import nodes
+from sphinx import addnodes
 from sphinx.pycode import ModuleAnalyzer
 
 if TYPE_CHECKING:
@@ -112,9 +113,17 @@ def replace_hyphens(_app: Sphinx, doctree: nodes.document) -> None:
             text.parent.replace(text, nodes.Text(text.replace(" -- ", " – ")))
 
 
+def hide_private_modules(_app: Sphinx, doctree: nodes.document) -> None:
+    """Show a class that is only inherited from without its private module."""
+    for node in doctree.findall(addnodes.desc_addname):
+        if "._" in node.astext():
+            node[:] = [nodes.Text(node.astext().partition("._")[0] + ".")]
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect to Sphinx."""
     app.connect("doctree-read", replace_hyphens)
+    app.connect("doctree-read", hide_private_modules)
     app.connect("autodoc-skip-member", skip_internal)
     app.connect("autodoc-process-docstring", describe_values, priority=300)
     app.connect("autodoc-process-docstring", keep_colons, priority=400)
