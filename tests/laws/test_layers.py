@@ -40,6 +40,8 @@ INNER_ROWS = {
         {"registry", "shared.outage", "shared.moves"},
         {"local", "shared.commands", "shared.subscription"},
         {"shared.store", "shared.batching"},
+        {"shared.fallback"},
+        {"shared.reserver"},
         {"shared.slots"},
         {"shared.limiter"},
     ),

@@ -27,6 +27,8 @@ class FakeServer:
     rank: int = 0
     #: By how many seconds its clock is ahead.
     ahead: float = 0.0
+    #: How many seconds a reply is on its way after the server has read its clock, beyond `takes`.
+    delay: float = 0.0
     commands: list[tuple[float | str, ...]] = attrs.field(factory=list)
 
     async def run(self, bucket: str, command: tuple[float | str, ...]) -> object:
@@ -39,6 +41,7 @@ class FakeServer:
         if command[0] != "reserve":
             return []
         server_us = round((now() + self.ahead) * 1e6)
+        await asyncio.sleep(self.delay)
         return [command[1], round(wait * 1e6), self.in_use, self.processes, self.rank, server_us]
 
     def node_of(self, bucket: str) -> str:

@@ -7,9 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from okx_sol_async import BucketKey, QueueTimeout, RateLimit, Scope, TokenBucket, TransportError
-from okx_sol_async.ratelimit.shared import _outage as outage
 from okx_sol_async.ratelimit.shared._limiter import RedisLimiter
-from okx_sol_async.ratelimit.shared._outage import StoreUnavailable
 from tests.ratelimit.shared.test_servers import three_masters
 from tests.support.shared_clock import on_a_shared_clock
 from tests.support.valkey import Valkey
@@ -149,64 +147,3 @@ async def test_garbage_in_one_key_is_replaced_and_no_failure(
 
     assert 1.0 < asyncio.get_running_loop().time() - began < 1.7
     assert not [record for record in caplog.records if record.levelno > logging.INFO]
-
-
-# Sharing while the server is away.
-
-
-@pytest.mark.parametrize("busy", [False, True])
-@pytest.mark.parametrize("number", [1, 6, 12, 40])
-@on_a_shared_clock
-async def test_processes_share_the_limit_while_the_server_is_unavailable(
-    valkey_server: Valkey,
-    monkeypatch: pytest.MonkeyPatch,
-    number: int,
-    busy: bool,  # noqa: FBT001
-) -> None:
-    """From two seconds after the outage began no second has more calls than the limit, and each process makes some."""
-    monkeypatch.setattr(outage, "TRY_EVERY", 5.0)
-    limiters = [RedisLimiter.from_url(valkey_server.url, timeout=5.0) for _ in range(number)]
-    buckets = [bucket_of(limiter, "user:a", SIX) for limiter in limiters]
-    # Each knows of all others with its second reply.
-    for bucket in buckets * 2:
-        (await bucket.acquire()).answered()
-
-    async def fail(bucket: str, *_: object) -> object:
-        await asyncio.sleep(0.01)
-        reason = "it is away"
-        raise StoreUnavailable(reason)
-
-    loop = asyncio.get_running_loop()
-    left: list[tuple[float, int]] = []
-
-    async def go_on(index: int) -> None:
-        while True:
-            lease = await buckets[index].acquire()
-            left.append((loop.time(), index))
-            await asyncio.sleep(0.02)
-            lease.answered()
-
-    tasks: list[asyncio.Task[None]] = []
-
-    def start() -> None:
-        tasks.extend(asyncio.create_task(go_on(index)) for index in range(number) for _ in range(7))
-
-    if busy:
-        # Each has a slot reserved when the server goes.
-        start()
-        await asyncio.sleep(12)
-    began = loop.time()
-    for limiter in limiters:
-        limiter.run = fail  # type: ignore[method-assign]
-    if not busy:
-        start()
-    await asyncio.sleep(22)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    times = [at for at, _ in left if at > began + 2]
-
-    assert max(sum(first <= at < first + 1.0 for at in times) for first in times) <= 6
-    assert number == len({index for at, index in left if at > began + 2})
-    # 20 seconds: most of the limit is used where it can be. Forty processes wait for half a turn on average once.
-    assert len(times) > 20 * 6 * (0.6 if busy else 0.7)

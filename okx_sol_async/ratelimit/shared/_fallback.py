@@ -1,0 +1,67 @@
+"""Sharing a limit while the store is unavailable: each process spends its part, and reports it afterwards."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+from okx_sol_async.ratelimit.shared._store import Place, SlotStore, window_of
+
+if TYPE_CHECKING:
+    from okx_sol_async.ratelimit._limit import RateLimit
+    from okx_sol_async.ratelimit._state import BucketState
+
+#: How late a call may leave that has a time of its own, in seconds.
+PUNCTUALITY: Final = 0.02
+
+
+class Fallback:
+    """The part of a limit that this process spends by itself.
+
+    Args:
+        limit: what the exchange allows.
+        store: the store that may be unavailable.
+
+    """
+
+    def __init__(self, limit: RateLimit, store: SlotStore) -> None:
+        self._limit = limit
+        self._store = store
+        #: Until then, calls count that processes have sent by themselves: this one a window ago, or others since.
+        self.counts_until: float = -math.inf
+
+    def departure(self, state: BucketState, now: float, place: Place | None, used_at: float | None) -> float | None:
+        """Return when the first waiter may leave, `None` if that depends on calls in flight.
+
+        Args:
+            state: the bucket.
+            now: the time.
+            place: this process among the others, `None` if the store never said.
+            used_at: the time of the reservation that was used last, `None` without one.
+
+        """
+        processes = 0 if place is None else place.processes
+        at = state.own_departure(now, self._store.alone(self._limit, processes))
+        if at is None or place is None or processes <= self._limit.requests:
+            return at
+        # There are more processes than requests: each has times of its own, all equally far apart.
+        spacing = self._store.spacing(self._limit)
+        period, phase = processes * spacing, place.offset + place.rank * spacing
+        # The others may still use what they reserved before, for one turn of all and a window.
+        turn_over = -math.inf if used_at is None else used_at + period + self._limit.requests * spacing
+        at = max(at, now, turn_over)
+        late = (at - phase) % period
+        return at if late < PUNCTUALITY else at - late + period
+
+    def left(self, now: float) -> None:
+        """Note that a call left without a slot of the store."""
+        self.counts_until = now + 2 * window_of(self._limit)
+
+    def sent(self, place: Place | None) -> int:
+        """Return how many calls each process may have sent by itself in a window."""
+        return self._store.alone(self._limit, 0 if place is None else place.processes)
+
+    def reported(self, counts_until: float) -> None:
+        """Note that the store knows of what was sent, unless a call left after ``counts_until`` was read."""
+        if self.counts_until == counts_until:
+            self.counts_until = -math.inf

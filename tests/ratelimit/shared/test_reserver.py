@@ -1,0 +1,79 @@
+"""Following a reservation that moves while the store is asked for it, on a virtual clock."""
+
+import asyncio
+
+import pytest
+
+from okx_sol_async import TokenBucket
+from tests.support.fake_server import FakeServer, bucket_of, slots_of
+from tests.support.virtual_time import now
+
+pytestmark = [pytest.mark.virtual_clock, pytest.mark.usefixtures("virtual_outages")]
+
+
+def notify(bucket: TokenBucket, ticket: object, wait: float, *, at: float) -> None:
+    """Deliver a notification that the slot of a ticket is ``wait`` seconds after ``at`` on the server's clock."""
+    slots_of(bucket)._store.notifications.receive(f"desk:{{bucket}} {ticket} {at * 1e6:.0f} {wait * 1e6:.0f}")
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_a_notification_that_overtakes_a_reply_is_not_lost(is_first: bool) -> None:  # noqa: FBT001
+    """The slot moved after the reply had left, so the process looks again, and its call leaves at the new time."""
+    server = FakeServer(wait=5.0, delay=0.2 if is_first else 0.0)
+    bucket = bucket_of(server)
+    notifications = slots_of(bucket)._store.notifications
+    leaves = asyncio.create_task(bucket.acquire())
+    await asyncio.sleep(0.1)
+    if not is_first:
+        server.delay = 0.2
+        notifications.missed()
+        await asyncio.sleep(0.1)
+    # The subscription does not end meanwhile.
+    assert 1 == len(notifications)
+    server.wait, server.delay = 0.0, 0.0
+    notify(bucket, server.drawn(-1), 0.0, at=now())
+    began = now()
+    (await leaves).answered()
+
+    assert 0.1 == pytest.approx(now() - began, abs=5e-3)
+    assert not notifications
+
+
+async def test_a_subscription_that_begins_during_a_look_is_followed_by_another() -> None:
+    """Notifications between the reply and the subscription were missed."""
+    server = FakeServer(wait=5.0, delay=0.2)
+    bucket = bucket_of(server)
+    leaves = asyncio.create_task(bucket.acquire())
+    await asyncio.sleep(0.1)
+    server.wait, server.delay = 0.0, 0.0
+    slots_of(bucket)._store.notifications.missed()
+    began = now()
+    (await leaves).answered()
+
+    assert 0.1 == pytest.approx(now() - began, abs=5e-3)
+
+
+async def test_a_notification_that_is_older_than_the_reply_is_ignored() -> None:
+    """The reply says more, so no call leaves early and nothing is asked again."""
+    server = FakeServer(wait=0.5)
+    bucket = bucket_of(server)
+    sent = now()
+    leaves = asyncio.create_task(bucket.acquire())
+    await asyncio.sleep(0.1)
+    notify(bucket, server.drawn(0), 0.0, at=sent)
+    (await leaves).answered()
+
+    assert 0.5 == pytest.approx(now() - sent, abs=5e-3)
+    assert 1 == len(server.named("reserve"))
+
+
+async def test_a_waiter_is_not_failed_by_a_time_that_has_changed() -> None:
+    """Its deadline is compared with the time after the look that follows a notification."""
+    server = FakeServer(wait=5.0, delay=0.2)
+    bucket = bucket_of(server)
+    leaves = asyncio.create_task(bucket.acquire(now() + 1.0))
+    await asyncio.sleep(0.1)
+    server.wait, server.delay = 0.0, 0.0
+    notify(bucket, server.drawn(0), 0.0, at=now())
+
+    (await leaves).answered()
