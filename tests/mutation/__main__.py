@@ -3,7 +3,8 @@
 `python -m tests.mutation codec/_envelope.py ratelimit/_window.py` mutates two modules, `python -m tests.mutation` all of
 signing, codec, ratelimit, transport and staking; `--sample 100 --seed 1` a hundred mutants of them, chosen by that seed.
 Each mutant has a process of its own, which runs the module's own tests, then those of its folder, then the laws, until
-one fails.
+one fails. `--record` writes the outcome of each whole module to `outcomes.json`, and `--continue` leaves out the modules
+that are there and have not changed since.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import os
 import random
 import signal
 import sys
+import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.machinery import ModuleSpec
@@ -30,14 +33,19 @@ import cattrs  # noqa: F401
 import hypothesis  # noqa: F401
 import pytest
 
+from tests.mutation import outcomes
 from tests.mutation.equivalent import EQUIVALENT
 from tests.mutation.mutants import Mutant, mutants_of, mutated
+
+#: Seconds that each group of tests may take.
+Patience = dict[tuple[str, ...], float]
 
 ROOT: Final = Path(__file__).parents[2]
 PACKAGE: Final = ROOT / "okx_sol_async"
 FOLDERS: Final = ("signing", "codec", "ratelimit", "transport", "staking")
-#: Seconds after which the tests of a mutant have hung.
-PATIENCE: Final = 600
+#: Seconds after which the tests of a mutant have hung: at least so many, and a multiple of what they take without it.
+PATIENCE: Final = 60
+SLOWER: Final = 6
 KILLED, SURVIVED = 0, 3
 #: These run processes of their own, which are not mutated, or are about the project rather than its code.
 NOT_RUN: Final = (
@@ -105,14 +113,14 @@ def stages(mutant: Mutant, *, near: bool = False) -> Iterator[list[str]]:
     yield ["tests/laws", *others, *(f"tests/{other}" for other in FOLDERS if not folder.match(f"tests/{other}"))]
 
 
-def passes(tests: Sequence[str], mutant: Mutant | None) -> bool:
-    """Return whether tests pass over a mutant, in a process of their own."""
+def passes(tests: Sequence[str], mutant: Mutant | None, patience: float = 1800) -> bool:
+    """Return whether tests pass over a mutant within a number of seconds, in a process of their own."""
     child = os.fork()
     if not child:
         status = pytest.ExitCode.INTERNAL_ERROR
         try:
             os.setsid()
-            signal.alarm(PATIENCE)
+            signal.alarm(int(patience))
             nothing = os.open(os.devnull, os.O_RDWR)
             for stream in range(3):
                 os.dup2(nothing, stream)
@@ -131,33 +139,46 @@ def passes(tests: Sequence[str], mutant: Mutant | None) -> bool:
     return status in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}
 
 
-def start(mutant: Mutant, *, near: bool) -> int:
+def start(mutant: Mutant, patience: Patience, *, near: bool) -> int:
     """Fork a process for a mutant, and return its number."""
     child = os.fork()
     if not child:
         survived = False
         try:
-            survived = all(passes(tests, mutant) for tests in stages(mutant, near=near))
+            survived = all(passes(tests, mutant, patience[tuple(tests)]) for tests in stages(mutant, near=near))
         finally:
             os._exit(SURVIVED if survived else KILLED)
     return child
 
 
-def survivors(mutants: Sequence[Mutant], jobs: int, *, near: bool) -> Iterator[Mutant]:
-    """Give the mutants over which all tests pass, as they are found."""
+def run(mutants: Sequence[Mutant], jobs: int, patience: Patience, *, near: bool) -> Iterator[tuple[Mutant, bool]]:
+    """Give each mutant and whether all tests pass over it, as that is found."""
     waiting, running = list(reversed(mutants)), dict[int, Mutant]()
     done = 0
     while waiting or running:
         while waiting and len(running) < jobs:
             mutant = waiting.pop()
-            running[start(mutant, near=near)] = mutant
+            running[start(mutant, patience, near=near)] = mutant
         child, status = os.wait()
         mutant = running.pop(child)
         done += 1
         survived = os.WIFEXITED(status) and os.WEXITSTATUS(status) == SURVIVED
         print(f"{done}/{len(mutants)} {'SURVIVED' if survived else 'killed'}  {mutant}", flush=True)
-        if survived:
-            yield mutant
+        yield mutant, survived
+
+
+def measured(mutants: Sequence[Mutant], *, near: bool) -> Patience:
+    """Run the tests of the mutants without one, and return how long each group may take; raise when one fails."""
+    patience: Patience = {}
+    for mutant in {mutant.path: mutant for mutant in mutants}.values():
+        for tests in stages(mutant, near=near):
+            if tuple(tests) not in patience:
+                began = time.monotonic()
+                if not passes(tests, None):
+                    message = f"These tests fail without a mutant: {' '.join(tests)}"
+                    raise SystemExit(message)
+                patience[tuple(tests)] = PATIENCE + SLOWER * (time.monotonic() - began)
+    return patience
 
 
 def chosen(paths: Sequence[str], sample: int | None, seed: int) -> list[Mutant]:
@@ -179,14 +200,26 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="which sample")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at once")
     parser.add_argument("--near", action="store_true", help="run the tests of the module's folder only")
+    parser.add_argument("--record", action="store_true", help="write the outcome of each module to outcomes.json")
+    parser.add_argument("--continue", action="store_true", dest="go_on", help="leave out the modules recorded there")
     arguments = parser.parse_args()
     mutants = chosen(arguments.paths, arguments.sample, arguments.seed)
+    if arguments.go_on:
+        recorded = outcomes.up_to_date(PACKAGE)
+        mutants = [mutant for mutant in mutants if mutant.path not in recorded]
     known = [mutant for mutant in mutants if (mutant.path, mutant.text, mutant.change) in EQUIVALENT]
-    for tests in {tuple(tests): None for mutant in mutants for tests in stages(mutant, near=arguments.near)}:
-        if not passes(tests, None):
-            print(f"These tests fail without a mutant: {' '.join(tests)}", file=sys.stderr)
-            return 2
-    alive = list(survivors([mutant for mutant in mutants if mutant not in known], arguments.jobs, near=arguments.near))
+    to_run = [mutant for mutant in mutants if mutant not in known]
+    patience = measured(to_run, near=arguments.near)
+    alive: list[Mutant] = []
+    left = Counter(mutant.path for mutant in to_run)
+    for mutant, survived in run(to_run, arguments.jobs, patience, near=arguments.near):
+        if survived:
+            alive.append(mutant)
+        left[mutant.path] -= 1
+        if arguments.record and not left[mutant.path]:
+            outcomes.record(
+                PACKAGE, mutant.path, [found for found in mutants if found.path == mutant.path], known, alive
+            )
     print(f"{len(mutants)} mutants, {len(known)} of them known to be equivalent; {len(alive)} survived:")
     for mutant in alive:
         print(mutant)

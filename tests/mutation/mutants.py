@@ -105,6 +105,9 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, Callable[[], None]]]:
             yield f"{node.value} to {node.value + 1}", _setter(node, "value", node.value + 1)
         case ast.Return(value=ast.expr() as value) if not isinstance(value, ast.Constant):
             yield "return None", _setter(node, "value", ast.Constant(None))
+        case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id="logger")))):
+            # What is logged is for people to read.
+            return
         case ast.Expr(value=ast.Call() | ast.Await()):
             yield "left out", _setter(node, "value", ast.Constant(None))
         case ast.If() | ast.While() | ast.IfExp() if isinstance(node.test, ast.Name | ast.Attribute | ast.Call):

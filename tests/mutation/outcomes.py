@@ -1,0 +1,50 @@
+"""What came of the mutants of each module, so that the next run can leave out what has not changed."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from tests.mutation.mutants import Mutant
+
+FILE: Final = Path(__file__).with_name("outcomes.json")
+
+
+def digest(path: Path) -> str:
+    """Return a hash of the code of a module, whatever its comments and layout."""
+    return hashlib.sha256(ast.dump(ast.parse(path.read_text(encoding="utf-8"))).encode()).hexdigest()[:16]
+
+
+def recorded() -> dict[str, dict[str, object]]:
+    """Return the outcome of each module that was run."""
+    found: dict[str, dict[str, object]] = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
+    return found
+
+
+def up_to_date(package: Path) -> set[str]:
+    """Return the modules whose outcome is that of their present code."""
+    return {
+        name
+        for name, outcome in recorded().items()
+        if (package / name).exists() and outcome["code"] == digest(package / name)
+    }
+
+
+def record(
+    package: Path, path: str, mutants: Sequence[Mutant], known: Sequence[Mutant], alive: Sequence[Mutant]
+) -> None:
+    """Write the outcome of one module."""
+    survived = [f"{mutant.text}  [{mutant.change}]" for mutant in alive if mutant.path == path]
+    equivalent = sum(mutant.path == path for mutant in known)
+    outcome = {
+        "code": digest(package / path),
+        "mutants": len(mutants),
+        "equivalent": equivalent,
+        "killed": len(mutants) - equivalent - len(survived),
+        "survived": survived,
+    }
+    FILE.write_text(json.dumps(recorded() | {path: outcome}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
