@@ -5,7 +5,7 @@ import json
 import pytest
 
 from okx_sol_async import DecodeError
-from okx_sol_async.codec.envelope import MAX_BODY, Envelope, read_envelope, shown, wrong_type
+from okx_sol_async.codec._envelope import MAX_BODY, Envelope, read_envelope, shown, wrong_type
 
 
 @pytest.mark.parametrize(

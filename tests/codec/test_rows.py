@@ -16,7 +16,7 @@ from okx_sol_async import (
     OrderType,
     ProductInfo,
 )
-from okx_sol_async.codec.structure import read_row, read_rows
+from okx_sol_async.codec._structure import read_row, read_rows
 from okx_sol_async.models import SystemStatus, SystemTime
 
 WIRE_TIME, TIME = "1597026383085", datetime(2020, 8, 10, 2, 26, 23, 85000, tzinfo=UTC)
