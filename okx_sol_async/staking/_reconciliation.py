@@ -149,6 +149,9 @@ async def look_up(
                     # It may belong to another write, once the response or the order of a pending one is there.
                     left = max(left, *pending.values())
                 order = None if left > 0 else order
+            if order is not None and _age(write, now) < LATE and _is_of_earlier(order, write, writes):
+                # That of the write itself is not shown yet.
+                order = None
             if order is not None or left <= 0:
                 known = next(other for other in writes if other.id == write.id)
                 return _resolved(known, order, now), order
@@ -207,6 +210,14 @@ def _certain(write: Write, writes: Iterable[Write], pending: Container[Write], o
     all_shown = [attrs.evolve(other, outcome=WriteOutcome.TAKEN) if other in pending else other for other in writes]
     order = find(write, all_shown, orders)
     return order if order == find(write, (other for other in writes if other not in pending), orders) else None
+
+
+def _is_of_earlier(order: Order, write: Write, writes: Iterable[Write]) -> bool:
+    """Return whether an order came before a write was sent, and after an equal one whose order is not known."""
+    clock_error = timedelta(seconds=_CLOCK_ERROR)
+    return order.request_time + clock_error < write.sent_at and any(
+        other.ordered_at is None and other.sent_at <= order.request_time + clock_error for other in writes
+    )
 
 
 def _seconds_left(write: Write, now: datetime) -> float:

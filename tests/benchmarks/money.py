@@ -1,8 +1,9 @@
 """Whether what is said of purchases and redemptions is true, over many random programs.
 
 Each program purchases and redeems equal and unequal amounts through several keys and sessions of one user: gathered, in
-task groups, cancelled at any step, identified at any time, with responses and requests that are lost, late or refused. It
-runs against the emulator over real sockets, on a virtual clock; the emulator's book knows what happened.
+task groups, cancelled at any step, identified at any time, with responses and requests that are lost, late or refused, and
+in half of the programs with a history that is late by up to nine seconds. It runs against the emulator over real sockets,
+on a virtual clock; the emulator's book knows what happened.
 """
 
 from __future__ import annotations

@@ -6,13 +6,14 @@ import asyncio
 import enum
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager, suppress
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
 import attrs
+import pytest
 
 from okx_sol_async import (
     Credentials,
@@ -28,6 +29,7 @@ from okx_sol_async import (
 )
 from okx_sol_async.emulator import EmulatedOrder, EmulatedUser, Emulator
 from okx_sol_async.emulator.faults import Delay, Fault, NoResponse, Refusal, Reset, TruncateResponse
+from okx_sol_async.emulator.gateway import _staking
 from okx_sol_async.transport._clock import ServerClock
 from tests.support.virtual_time import VirtualSocketLoop, now
 
@@ -50,6 +52,10 @@ FAULTS: Final[tuple[Callable[[], tuple[Fault, ...]], ...]] = (
     lambda: (Refusal("50102"),),
     lambda: (Refusal("51736"),),
 )
+
+
+#: Seconds after which the history shows an order: in half of the programs at once.
+DELAYS: Final = (0.0, 0.05, 0.0, 0.5, 0.0, 3.0, 0.0, 9.0)
 
 
 @attrs.define
@@ -99,9 +105,23 @@ def virtual_server_clock() -> Iterator[None]:
         ServerClock.__init__.__defaults__ = defaults
 
 
-def run_program(seed: int) -> Verdict:
-    """Run the program of a seed on a virtual clock."""
-    with virtual_server_clock(), asyncio.Runner(loop_factory=VirtualSocketLoop) as runner:
+@contextmanager
+def late_history(delay: float) -> Iterator[None]:
+    """Let the emulator's history show an order ``delay`` seconds after it was made."""
+
+    def is_shown(order: EmulatedOrder, wanted: Mapping[str, str]) -> bool:
+        return is_wanted(order, wanted) and order.request_time.timestamp() + delay <= BASE + now()
+
+    with pytest.MonkeyPatch.context() as patch:
+        is_wanted = _staking._is_wanted
+        patch.setattr(_staking, "_is_wanted", is_shown)
+        yield
+
+
+def run_program(seed: int, *, delay: float | None = None) -> Verdict:
+    """Run the program of a seed on a virtual clock, with a history that is late by ``delay`` or by what the seed says."""
+    late = late_history(DELAYS[seed % len(DELAYS)] if delay is None else delay)
+    with late, virtual_server_clock(), asyncio.Runner(loop_factory=VirtualSocketLoop) as runner:
         return runner.run(Program(seed).run())
 
 
