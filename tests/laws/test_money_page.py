@@ -17,7 +17,7 @@ from okx_sol_async.emulator.faults import Delay, NoResponse, Reset
 PAGE: Final = Path(__file__).parents[2] / "docs" / "money.md"
 PURCHASE: Final = "POST /api/v5/finance/staking-defi/sol/purchase"
 #: Put before the bot: it looks for an order for less than 40 seconds, because here nothing arrives so late.
-HURRY: Final = "from okx_sol_async.staking import reconciliation\nreconciliation.SETTLED = 0.5\n"
+HURRY: Final = "from okx_sol_async.staking import _reconciliation\n_reconciliation.SETTLED = 0.5\n"
 #: Kills the bot at a stage of its second purchase.
 KILL: Final = """
 import os, signal
@@ -92,6 +92,7 @@ def test_a_bot_that_is_killed_while_it_waits_for_the_response_goes_on(
     injection = as_user.fail_next(NoResponse(processed=processed), endpoint=PURCHASE)
     with start(bot) as process:
         while injection.left:
+            assert process.poll() is None
             time.sleep(0.01)
         process.kill()
         process.communicate()
