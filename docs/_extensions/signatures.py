@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 #: Protocols, and classes whose objects something else returns: their arguments are of no interest.
-_NOT_CALLED: Final = ("Limiter", "Bucket", "Lease", "Region", "Scope", "EmulatedUser")
+_NOT_CALLED: Final = (
+    *("Limiter", "Bucket", "Lease", "Observer"),
+    *("Region", "Scope", "EmulatedUser"),
+)
 
 
 #: Members that other parts of the package use, and no user, by the page that leaves them out.
