@@ -286,6 +286,20 @@ def test_an_order_that_the_history_does_not_show_yet_is_waited_for(
     assert pytest.approx(took, abs=0.01) == rest[0]
 
 
+@pytest.mark.parametrize(("shown_after", "expected"), [(1, order(0.02)), (99, order(-0.9))])
+def test_an_accepted_write_waits_for_an_order_of_its_own(shown_after: float, expected: Order) -> None:
+    """An earlier equal write explains the one that is shown; after ten seconds it is that of the accepted one all the same."""
+    _, found, took, _ = looking(
+        lambda elapsed: [order(-0.9), *[order(0.02)] * (elapsed > shown_after)],
+        outcome=WriteOutcome.TAKEN,
+        log=lambda _: [write(-1)],
+    )
+
+    assert expected == found
+    assert min(shown_after, 10) <= took < 15
+    assert None is looking(lambda _: [order(-0.9)], outcome=WriteOutcome.TAKEN, log=lambda _: [write(-1)], wait=0)[1]
+
+
 def test_temporary_failures_do_not_end_the_search() -> None:
     """The network that has lost the response may need a while; permanent failures are raised at once."""
 
