@@ -146,5 +146,5 @@ def merge(bucket: Handle, into: Handle) -> None:
         state.entered = state.entered or {}
         state.entered.setdefault(task, []).extend(leases)
     if state.source is not None and other.source is not None:
-        state.source.merge(other.source)
+        state.source.merge(other.source, state)
     state.serve()

@@ -98,8 +98,8 @@ class SlotSource(Protocol):
     def refused(self, state: BucketState) -> bool:
         """Report a refusal to all processes; `False` if this one has to pause by itself."""
 
-    def merge(self, other: SlotSource) -> None:
-        """Take over what the source of a merged bucket knows."""
+    def merge(self, other: SlotSource, state: BucketState) -> None:
+        """Take over what the source of a bucket knows that was merged into ``state``."""
 
     def orphan(self) -> None:
         """Forget what was reserved on an event loop that is gone."""

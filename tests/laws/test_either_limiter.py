@@ -231,6 +231,24 @@ async def test_keys_that_turn_out_to_be_one_user_share_a_limit(limiter: LocalLim
     assert all(fourth - first > THREE.seconds for first, fourth in zip(times[6:], times[9:], strict=False))
 
 
+@pytest.mark.parametrize("refused", ["a", "b"])
+@on_a_shared_clock
+async def test_a_pause_holds_after_a_merge(limiter: LocalLimiter, refused: str) -> None:
+    """Whichever of the two was refused, no call leaves before its pause is over, and then they leave one by one."""
+    (await limiter.bucket(key("ba"["ab".index(refused)]), THREE).acquire(None)).answered()
+    lease = await limiter.bucket(key(refused), THREE).acquire(None)
+    lease.refused()
+    refused_at = now()
+    await asyncio.sleep(0.1)
+    limiter.merge("a", "b")
+    log: list[tuple[object, float]] = []
+    await asyncio.gather(*(take(limiter.bucket(key("b"), THREE), log, number) for number in range(3)))
+    times = [at for _, at in log]
+
+    assert times[0] - refused_at >= THREE.seconds - TICKS
+    assert all(later - earlier > THREE.seconds / 2 - TICKS for earlier, later in pairwise(times))
+
+
 @on_a_shared_clock
 async def test_idle_buckets_are_evicted(limiter: LocalLimiter) -> None:
     """A process may serve any number of users."""

@@ -10,6 +10,7 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from okx_sol_async.errors import ConfigurationError, TransportError
+from okx_sol_async.ratelimit._loops import running_loop
 from okx_sol_async.ratelimit.shared._fallback import Fallback
 from okx_sol_async.ratelimit.shared._reserver import Reserver, fail_all, waits_in_background
 from okx_sol_async.ratelimit.shared._store import Reservation, SlotStore
@@ -37,6 +38,8 @@ class SharedSlots:
         self.reserver: Reserver = Reserver(name, limit, store, self.fallback)
         # How many were given back in a row because they came too late.
         self._given_back = 0
+        #: When this process reported a refusal, by the clock of the event loop.
+        self.refused_at: float = -math.inf
 
     @property
     def is_busy(self) -> bool:
@@ -130,22 +133,30 @@ class SharedSlots:
         self.reserver.state = state
         if self._store.commands.unavailable_part(self.name) is not None:
             return False
+        self.refused_at = state.time()
         self.reserver.refusals_reported = False
         self.reserver.ask()
         return True
 
-    def merge(self, other: SlotSource) -> None:
-        """Take over what the source of a merged bucket knows."""
+    def merge(self, other: SlotSource, state: BucketState) -> None:
+        """Take over what the source of a bucket knows that was merged into ``state``."""
         if isinstance(other, SharedSlots):
             other.not_needed()
             # It serves no bucket any more, and gives back a slot that is asked for.
             other.reserver.state = None
             self.fallback.counts_until = max(self.fallback.counts_until, other.fallback.counts_until)
+            push_back = state.rules.push_back
+            slow_for = max(push_back.pause * self._limit.seconds, push_back.clean_time if push_back.paced else 0.0)
+            # The store keeps a pause and a pace under the other name, so they begin anew under this one.
+            is_slow = state.time() - other.refused_at < slow_for
+            is_here = state.binding is not None and state.binding.loop is running_loop()
+            if is_slow and not (is_here and self.refused(state)):
+                state.slow_down()
 
     def orphan(self) -> None:
         """Forget what was reserved on an event loop that is gone."""
         self.reserver.orphan()
-        self.fallback.counts_until = -math.inf
+        self.fallback.counts_until = self.refused_at = -math.inf
 
     def close(self, loop: asyncio.AbstractEventLoop) -> None:
         """Fail all waiters of an event loop, because the limiter is closed."""
