@@ -29,6 +29,8 @@ class FakeServer:
     ahead: float = 0.0
     #: How many seconds a reply is on its way after the server has read its clock, beyond `takes`.
     delay: float = 0.0
+    #: Whether notifications arrive.
+    listens: bool = True
     commands: list[tuple[float | str, ...]] = attrs.field(factory=list)
 
     async def run(self, bucket: str, command: tuple[float | str, ...]) -> object:
@@ -48,7 +50,7 @@ class FakeServer:
         return ""
 
     def listen(self) -> bool:
-        return True
+        return self.listens
 
     def named(self, name: str) -> list[tuple[float | str, ...]]:
         return [command for command in self.commands if command[0] == name]

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from okx_sol_async import TokenBucket
+from okx_sol_async import QueueTimeout, TokenBucket
+from tests.support.buckets import SIX
 from tests.support.fake_server import FakeServer, bucket_of, slots_of
 from tests.support.virtual_time import now
 
@@ -77,3 +78,37 @@ async def test_a_waiter_is_not_failed_by_a_time_that_has_changed() -> None:
     notify(bucket, server.drawn(0), 0.0, at=now())
 
     (await leaves).answered()
+
+
+@pytest.mark.parametrize(("listens", "commands"), [(True, 1), (False, 6)])
+async def test_a_waiting_call_asks_again_only_where_no_notifications_arrive(listens: bool, commands: int) -> None:  # noqa: FBT001
+    """With them a call costs one command however long it waits; without them one more in each period, not more often."""
+    server = FakeServer(wait=60.0, listens=listens)
+    bucket = bucket_of(server)
+    leaves = asyncio.create_task(bucket.acquire())
+    await asyncio.sleep(5.5)
+
+    assert commands == len(server.commands)
+
+    server.wait = 0.0
+    notify(bucket, server.drawn(-1), 0.0, at=now())
+    began = now()
+    (await leaves).answered()
+
+    # A move of which no notification came is seen within a period.
+    assert now() - began < (0.01 if listens else SIX.seconds)
+
+
+async def test_a_call_that_gives_up_asks_no_more() -> None:
+    """A deadline costs no further command: the reservation is given back, which is all that is sent."""
+    server = FakeServer(wait=3.0)
+    bucket = bucket_of(server)
+    first = asyncio.create_task(bucket.acquire())
+    await asyncio.sleep(0.1)
+    for patience in (0.5, 1.0, 2.0):
+        with pytest.raises(QueueTimeout):
+            await bucket.acquire(now() + patience)
+    first.cancel()
+    await asyncio.sleep(10)
+
+    assert ["reserve", "settle"] == [command[0] for command in server.commands]
