@@ -1,5 +1,6 @@
 """What the script on the server does, as simply as possible: a list of calls in order of arrival."""
 
+import bisect
 from dataclasses import dataclass, field
 
 
@@ -60,6 +61,15 @@ class Model:
         self._schedule()
         return self._find(ticket).at
 
+    def reserved_at(self, ticket: int) -> int | None:
+        """Return when a call leaves as of the last command, `None` if it is not known."""
+        return next((call.at for call in self.calls if call.ticket == ticket), None)
+
+    def forget(self) -> None:
+        """Drop the calls whose slots are free again, as the script does."""
+        self._leave()
+        self.calls = [call for call in self.calls if not call.left or call.free_at > self.now]
+
     def most_within_a_window(self, window: int) -> int:
         """Return the most calls whose slots were used within less than ``window``."""
         self._leave()
@@ -79,16 +89,15 @@ class Model:
         """Compute when each waiting call leaves, as at the end of a command."""
         self._leave()
         last = max((call.at for call in self.calls if call.left), default=0)
-        free = [call.free_at for call in self.calls if call.left]
+        free = sorted(call.free_at for call in self.calls if call.left)
         for call in self.calls:
             if call.left:
                 continue
             # The call may leave once fewer slots are in use than there are.
-            later = sorted(at for at in free if at > self.now)
-            at = max(self.now, self.paused, later[-self.requests] if len(later) >= self.requests else 0)
+            at = max(self.now, self.paused, free[-self.requests] if len(free) >= self.requests else 0)
             if at > self.now:
                 at = max(at, last + self.apart)
             call.at = last = at
-            free.append(at + call.hold)
+            bisect.insort(free, at + call.hold)
             if at == self.now:
                 call.left, call.free_at = True, at + call.hold
