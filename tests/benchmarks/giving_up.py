@@ -91,7 +91,8 @@ def _sixtieth(name: str) -> Line:
             if not times[-1]:
                 return Note(f"the last of {SIXTY} processes does not leave within two seconds, {name}")
             at = times[-1][0] - group.began
-            first = min(at for each in times[:-1] for at in each) - group.began
+            # If none of the others has left, a slot was free when they were cancelled.
+            first = min((at for each in times[:-1] for at in each), default=group.began) - group.began
             waits.append(at - CANCELLED_AT)
             late.append(at - max(first + TAKES + window_of(SIX), CANCELLED_AT))
     ours = name == "ours"
