@@ -63,4 +63,5 @@ html_favicon = "images/favicon.svg"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = True
+html_search_scorer = str(Path(__file__).parent / "_extensions" / "scorer.js")
 html_show_sphinx = False
