@@ -245,10 +245,8 @@ class TokenBucket(Handle):
             return None
         if task not in entered:
             # Another task closes what this one has entered: an asynchronous generator that was not exhausted.
-            task = next(iter(entered), None)
-        leases = entered.get(task)
-        if not leases:
-            return None
+            task = next(iter(entered))
+        leases = entered[task]
         lease = leases.pop()
         if not leases:
             del entered[task]

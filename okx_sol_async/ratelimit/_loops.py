@@ -54,7 +54,7 @@ class Binding:
 
 
 PROCESS: Final[_Process] = _Process()
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
     os.register_at_fork(after_in_child=PROCESS.begin_in_child)
 
 

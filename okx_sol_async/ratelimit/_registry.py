@@ -218,5 +218,5 @@ def _begin_in_child() -> None:
         registry.begin_in_child()
 
 
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
     os.register_at_fork(after_in_child=_begin_in_child)

@@ -176,7 +176,7 @@ class Attempt:
     def expire(self) -> None:
         """End the send, because its timeout is over."""
         call = self._sender
-        if call is not None:
+        if call is not None:  # pragma: no branch - one that has ended is not among those that expire
             call.interruption.interrupt(timed_out(call.options.timeouts.timeout, call.context()))
 
     def note_date(self, clock: ServerClock) -> None:

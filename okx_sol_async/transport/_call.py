@@ -310,7 +310,7 @@ class Call(Generic[R]):
 
     def depart(self) -> None:
         """Note that the first byte is about to leave."""
-        if self.attempt is not None:
+        if self.attempt is not None:  # pragma: no branch - what leaves belongs to an attempt
             self.attempt.may_have_left = True
 
     def context(self) -> FailureContext:

@@ -35,11 +35,11 @@ _LAST: Final = 1e10
 
 def _steady() -> Callable[[], float]:
     """Return a clock that is never set, and that counts the time for which the machine sleeps if there is one."""
-    for name in ("CLOCK_BOOTTIME", "CLOCK_MONOTONIC"):
+    for name in ("CLOCK_BOOTTIME", "CLOCK_MONOTONIC"):  # pragma: no branch - Windows has neither
         clock_id = getattr(time, name, None)
-        if clock_id is not None:
+        if clock_id is not None:  # pragma: no branch - macOS lacks the first
             return partial(time.clock_gettime, clock_id)
-    return time.monotonic
+    return time.monotonic  # pragma: no cover - where no clock can be chosen, as on Windows
 
 
 class RoundTrip(NamedTuple):

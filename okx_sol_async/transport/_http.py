@@ -140,7 +140,7 @@ def _after_fork_in_child() -> None:
         connections.leave_to_parent()
 
 
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
     os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
@@ -160,7 +160,7 @@ class _Connector(aiohttp.TCPConnector):
         while True:
             connection = await super().connect(req, traces, timeout)
             protocol = connection.protocol
-            if protocol is None:
+            if protocol is None:  # pragma: no cover - so aiohttp types it; a new connection has one
                 return connection
             poll = self._input.get(protocol)
             if poll is None:

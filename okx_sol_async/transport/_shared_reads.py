@@ -42,9 +42,6 @@ class SharedReads:
     def __init__(self) -> None:
         self._reads: OrderedDict[Hashable, _SharedRead] = OrderedDict()
 
-    def __len__(self) -> int:
-        return len(self._reads)
-
     async def read(
         self, key: Hashable, max_age: float, call: Callable[[], Awaitable[R]], *, background: bool = False
     ) -> R:

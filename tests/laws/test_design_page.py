@@ -23,7 +23,6 @@ TESTED_ELSEWHERE: Final = {
     "_error_codes.py": "test_errors.py",
     "_error_details.py": "test_errors.py",
     "_writes.py": "staking/test_write_log.py",
-    "codec/_envelope.py": "laws/test_hostile_responses.py",
     "ratelimit/_estimates.py": "ratelimit/test_bucket.py",
     "ratelimit/_state.py": "ratelimit/test_bucket.py",
     "ratelimit/_turns.py": "ratelimit/test_waiters.py",

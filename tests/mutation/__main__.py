@@ -100,7 +100,7 @@ def _tested_elsewhere() -> dict[str, str]:
 
 def stages(mutant: Mutant, *, near: bool = False) -> Iterator[list[str]]:
     """Give the tests of a mutant, those first that are about its module; if ``near``, no others than its folder's."""
-    folder, name = Path("tests", mutant.path).parent, Path(mutant.path).stem
+    folder, name = Path("tests", mutant.path).parent, Path(mutant.path).stem.removeprefix("_")
     own = sorted(str(path.relative_to(ROOT)) for path in (ROOT / folder).glob(f"test_{name}*.py"))
     if mutant.path in _tested_elsewhere():
         own.append(f"tests/{_tested_elsewhere()[mutant.path]}")

@@ -1,0 +1,193 @@
+"""What rarely happens to a bucket: wrong arguments, blocks that end late, merges over loops, and turns that come too late."""
+
+import asyncio
+import contextlib
+import threading
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from okx_sol_async import ConfigurationError, LocalLimiter, PushBack, QueueTimeout, TokenBucket
+from okx_sol_async.ratelimit._estimates import no_turn
+from okx_sol_async.ratelimit._loops import running_loop
+from okx_sol_async.ratelimit._pacing import Pace
+from okx_sol_async.ratelimit._turns import _keep_pace
+from tests.support.buckets import SIX, key
+from tests.support.virtual_time import now, run
+
+
+def test_a_bucket_needs_a_limit() -> None:
+    """Anything but a `RateLimit` is refused, with the name of the argument."""
+    with pytest.raises(ConfigurationError) as caught:
+        TokenBucket(6)  # type: ignore[arg-type]
+
+    assert "limit" == caught.value.argument
+
+
+@pytest.mark.parametrize("deadline", [float("nan"), float("inf"), 10**400, "soon", True])
+async def test_a_deadline_is_a_time(deadline: float) -> None:
+    """Anything but a finite number is refused before a lease is taken."""
+    bucket = TokenBucket(SIX)
+
+    with pytest.raises(ConfigurationError) as caught:
+        await bucket.acquire(deadline)
+
+    assert "deadline" == caught.value.argument
+    assert 6 == bucket.free
+
+
+@pytest.mark.virtual_clock
+async def test_a_block_that_fails_has_used_its_slot() -> None:
+    """Whether OKX counted the call is not known, so the seventh waits for a whole window."""
+    bucket, began = TokenBucket(SIX), now()
+    for _ in range(6):
+        with contextlib.suppress(LookupError):
+            async with bucket:
+                raise LookupError
+
+    async with bucket:
+        assert now() - began >= 1
+
+
+async def test_the_end_of_a_block_that_did_not_begin() -> None:
+    """It changes nothing."""
+    bucket = TokenBucket(SIX)
+
+    await bucket.__aexit__(None, None, None)
+
+    assert 6 == bucket.free
+
+
+def test_a_block_that_ends_without_an_event_loop() -> None:
+    """The garbage collector may end a generator after its loop: the call is an orphan, and nothing is raised."""
+    bucket = TokenBucket(SIX)
+
+    async def main() -> None:
+        await bucket.__aenter__()
+
+    run(main())
+    with pytest.raises(StopIteration):
+        bucket.__aexit__(None, None, None).send(None)
+
+    assert running_loop() is None
+
+
+@pytest.mark.virtual_clock
+async def test_a_block_that_is_open_during_a_merge() -> None:
+    """Its lease ends in the bucket that both have become."""
+    limiter = LocalLimiter()
+    one, other = limiter.bucket(key("a"), SIX), limiter.bucket(key("b"), SIX)
+    async with one:
+        (await other.acquire()).answered()
+        limiter.merge("a", "b")
+        assert 1 == other.state.window.in_flight
+        await asyncio.sleep(2)
+
+    assert (0, None) == (other.state.window.in_flight, other.state.entered)
+    assert other.state is one.state
+
+
+@pytest.mark.parametrize("into", ["a", "b"])
+def test_a_merge_with_a_bucket_of_a_loop_at_rest(into: str) -> None:
+    """The merged bucket belongs to the loop that runs, whichever of the two was used there."""
+    limiter = LocalLimiter()
+    one, other = limiter.bucket(key("a"), SIX), limiter.bucket(key("b"), SIX)
+    at_rest = asyncio.new_event_loop()
+
+    async def use(bucket: TokenBucket) -> None:
+        (await bucket.acquire()).answered()
+
+    at_rest.run_until_complete(use(one))
+
+    async def main() -> None:
+        await use(other)
+        limiter.merge("b" if into == "a" else "a", into)
+        assert one.state is other.state
+        assert one.state.is_bound_to(asyncio.get_running_loop())
+
+    asyncio.run(main())
+    at_rest.close()
+
+
+async def test_a_merge_with_a_bucket_of_another_thread() -> None:
+    """It is refused while the loop of that thread runs, and both stay as they were."""
+    limiter, ready, done = LocalLimiter(), threading.Event(), threading.Event()
+    one, other = limiter.bucket(key("a"), SIX), limiter.bucket(key("b"), SIX)
+
+    async def elsewhere() -> None:
+        (await one.acquire()).answered()
+        ready.set()
+        await asyncio.to_thread(done.wait)
+
+    thread = threading.Thread(target=asyncio.run, args=(elsewhere(),))
+    thread.start()
+    try:
+        await asyncio.to_thread(ready.wait)
+        (await other.acquire()).answered()
+        with pytest.raises(ConfigurationError):
+            limiter.merge("a", "b")
+    finally:
+        done.set()
+        thread.join()
+
+    assert one.state is not other.state
+
+
+async def test_an_evicted_bucket_of_a_key_of_another_kind() -> None:
+    """A key of one's own is restored as it is, once, and a live bucket is left alone."""
+    limiter = LocalLimiter()
+    bucket = limiter.bucket("mine", SIX)
+    limiter._buckets.clear()
+
+    limiter.restore("mine", bucket)
+    limiter.restore("mine", bucket)
+
+    assert limiter.bucket("mine", SIX) is bucket
+    assert bucket.state.evicted_by is None
+    assert not bucket.state.followers
+
+
+async def test_a_sweep_passes_over_a_key_that_is_gone() -> None:
+    """Between two sweeps a merge may take a bucket away."""
+    limiter = LocalLimiter()
+    (await limiter.bucket("kept", SIX).acquire()).answered()
+    limiter._unchecked = ["gone"]
+
+    assert limiter._evict_idle(asyncio.get_running_loop()) is not None
+
+    assert 1 == len(limiter)
+
+
+@pytest.mark.virtual_clock
+async def test_a_policy_without_a_pace() -> None:
+    """After its pause calls leave without an interval."""
+    pace, began = Pace(PushBack(paced=False), 6, 1.0, now()), now()
+
+    for _ in range(20):
+        await pace.keep()
+
+    assert began == now()
+
+
+@pytest.mark.virtual_clock
+async def test_a_turn_that_comes_too_late_for_the_pace() -> None:
+    """A call that has a slot, but would leave after its deadline, fails at the deadline."""
+    bucket, began = TokenBucket(SIX), now()
+    (await bucket.acquire()).answered()
+    slow = SimpleNamespace(paused_until=0.0, next_at=0.0, ease=lambda _: False, keep=lambda: asyncio.sleep(5))
+    bucket.state.pace = cast("Pace", slow)
+
+    with pytest.raises(QueueTimeout):
+        await _keep_pace(bucket.state, now() + 1)
+
+    assert pytest.approx(1, abs=1e-3) == now() - began
+
+
+@pytest.mark.virtual_clock
+async def test_an_error_without_a_queue() -> None:
+    """Nothing waits there, and the error says so."""
+    bucket = TokenBucket(SIX)
+    (await bucket.acquire()).answered()
+
+    assert "0 other calls" in str(no_turn(bucket.state))
