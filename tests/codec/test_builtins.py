@@ -38,6 +38,11 @@ def test_amounts_are_strings_with_all_their_digits() -> None:
     assert expected == to_builtins(balance) == json.loads(to_json(balance))
 
 
+def test_json_is_readable_in_any_language() -> None:
+    """Letters outside ASCII are written as they are."""
+    assert '"ccy": "Ölé"' in to_json(Balance("Ölé", Decimal(1), Decimal(0), Decimal(0)))
+
+
 def test_times_are_rfc_3339_and_words_are_words() -> None:
     """Times are in UTC with their fraction, and a word of OKX's is a plain string, known or not."""
     order = Order(OrderType("swap"), OrderStatus.SUCCESS, Decimal("1.50"), AT, AT + timedelta(microseconds=1))
