@@ -20,6 +20,17 @@ if TYPE_CHECKING:
     from okx_sol_async.ratelimit.shared._fallback import Fallback
 
 
+@attrs.frozen
+class _Move:
+    """A notification that a slot is at another time."""
+
+    #: The server's clock, and the wait from then on, in seconds.
+    server_time: float
+    wait: float
+    #: When the slot is, by the clock of the event loop.
+    at: float
+
+
 class Reserver:
     """Keeps a slot reserved for the first waiter of a bucket.
 
@@ -51,8 +62,8 @@ class Reserver:
         self._asking: asyncio.Task[None] | None = None
         # The ticket of which notifications are awaited, 0 for none.
         self._ticket = 0
-        # The server's clock at the last notification that came while the store was asked.
-        self._notified_at = -math.inf
+        # The last notification that came while the store was asked.
+        self._move: _Move | None = None
 
     @property
     def is_asking(self) -> bool:
@@ -89,15 +100,12 @@ class Reserver:
 
     def moved(self, ticket: int, server_time: float, wait: float) -> None:
         """Another process gave up, or reported a refusal: the reserved slot is at another time now."""
-        state, reservation, place = self._state_here(), self.reservation, self.place
+        state = self._state_here()
         if state is None or ticket != self._ticket:
             return
-        if self._asking is not None:
-            # The reply may have left before it.
-            self._notified_at = max(self._notified_at, server_time)
-        elif reservation is not None and place is not None and server_time >= place.server_time:
-            since = server_time + place.least_offset + wait
-            self.reservation = attrs.evolve(reservation, at=state.time() + wait, since=since)
+        self._move = _Move(server_time, wait, state.time() + wait)
+        if self._asking is None:
+            self._follow_move()
             _fail_hopeless(state, self.reservation)
             state.serve()
 
@@ -105,9 +113,18 @@ class Reserver:
         """Ask for the time of the reservation, because notifications may have been missed."""
         state = self._state_here()
         if state is not None:
-            self._notified_at = math.inf
             self.look_at = -math.inf
             state.serve()
+
+    def _follow_move(self) -> None:
+        """Go by the last notification, unless the last reply is newer."""
+        move, reservation, place = self._move, self.reservation, self.place
+        self._move = None
+        if move is None or not self._ticket or reservation is None or place is None:
+            return
+        if move.server_time >= place.server_time:
+            since = move.server_time + place.least_offset + move.wait
+            self.reservation = attrs.evolve(reservation, at=move.at, since=since)
 
     def _state_here(self) -> BucketState | None:
         """Return the bucket if it is used on the running event loop."""
@@ -127,7 +144,7 @@ class Reserver:
     async def _ask(self, state: BucketState, loop: asyncio.AbstractEventLoop) -> None:
         # Notifications of it are still awaited: the slot may move before the reply is read.
         dropped, self.reservation = self.reservation, None
-        self._notified_at = -math.inf
+        self._move = None
         found: Reservation | None = None
         counts_until = self._fallback.counts_until
         try:
@@ -170,18 +187,19 @@ class Reserver:
             # It keeps its place.
             ticket, dropped = dropped.ticket, None
         self._await_moves_of(ticket)
+        # From here on, a subscription that begins asks for another look.
+        self.look_at = math.inf
         more = state.queue is not None and state.queue.ahead_of(0, FOREGROUND) > 1
         reservation, self.place = await store.reserve(
             self._name, self._limit, ticket, dropped, used, waits=waits, more=more
         )
-        self.look_at = math.inf
         if reservation.at > reservation.received:
             if not waits:
                 # Only foreground calls wait with a reservation.
                 self.look_at = reservation.at
                 return None
             if not store.commands.listen():
-                self.look_at = reservation.received + self._limit.seconds
+                self.look_at = min(self.look_at, reservation.received + self._limit.seconds)
         return reservation
 
     def _just_used(self, now: float) -> int:
@@ -209,10 +227,11 @@ class Reserver:
                 self._store.give_back(found)
             return
         self.reservation = found
-        missed = self._ticket != 0 and self.place is not None and self._notified_at >= self.place.server_time
-        if not missed:
+        # The slot may have moved since the reply left.
+        self._follow_move()
+        if self.look_at > -math.inf:
             _fail_hopeless(state, self.reservation)
-        if missed or not self.refusals_reported:
+        if not self.refusals_reported:
             self.ask()
         if state.queue:
             state.serve()
