@@ -28,10 +28,9 @@ class ReportingSlots(SharedSlots):
     """Reports each slot that it uses, in the moment in which it does."""
 
     def take(self) -> Reservation | None:
-        reservation, place = super().take(), self.reserver.place
-        if reservation is not None and place is not None:
-            at = round((reservation.since - place.least_offset) * 1e6)
-            report([USED], [f"{reservation.ticket} {at}"])
+        reservation = super().take()
+        if reservation is not None:
+            report([USED], [f"{reservation.ticket} {round(reservation.server_at * 1e6)}"])
         return reservation
 
 

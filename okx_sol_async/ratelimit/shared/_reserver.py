@@ -100,7 +100,7 @@ class Reserver:
 
     def moved(self, ticket: int, server_time: float, wait: float) -> None:
         """Another process gave up, or reported a refusal: the reserved slot is at another time now."""
-        state = self._state_here()
+        state = _used_here(self.state)
         if state is None or ticket != self._ticket:
             return
         self._move = _Move(server_time, wait, state.time() + wait)
@@ -111,7 +111,7 @@ class Reserver:
 
     def look_again(self) -> None:
         """Ask for the time of the reservation, because notifications may have been missed."""
-        state = self._state_here()
+        state = _used_here(self.state)
         if state is not None:
             self.look_at = -math.inf
             state.serve()
@@ -123,14 +123,9 @@ class Reserver:
         if move is None or not self._ticket or reservation is None or place is None:
             return
         if move.server_time >= place.server_time:
-            since = move.server_time + place.least_offset + move.wait
-            self.reservation = attrs.evolve(reservation, at=move.at, since=since)
-
-    def _state_here(self) -> BucketState | None:
-        """Return the bucket if it is used on the running event loop."""
-        state = self.state
-        here = state is not None and state.binding is not None and state.binding.loop is running_loop()
-        return state if here else None
+            server_at = move.server_time + move.wait
+            since = server_at + place.least_offset
+            self.reservation = attrs.evolve(reservation, at=move.at, since=since, server_at=server_at)
 
     def _await_moves_of(self, ticket: int) -> None:
         if self._ticket not in {0, ticket}:
@@ -237,6 +232,12 @@ class Reserver:
             state.serve()
         else:
             self.return_reservation()
+
+
+def _used_here(state: BucketState | None) -> BucketState | None:
+    """Return a bucket if it is used on the running event loop."""
+    here = state is not None and state.binding is not None and state.binding.loop is running_loop()
+    return state if here else None
 
 
 def _fail_hopeless(state: BucketState, reservation: Reservation | None) -> None:

@@ -50,6 +50,8 @@ class Reservation:
     blind: bool
     #: Whether more than half of the slots are in use with it. Otherwise being late is harmless.
     crowded: bool
+    #: The time for which it was reserved, by the server's clock in seconds.
+    server_at: float
 
 
 @attrs.frozen
@@ -189,18 +191,22 @@ class SlotStore:
         now = loop.time()
         self._round_trip.note(now - sent, now)
         server_time = server_us / 1e6
-        least = sent - server_time
-        place = Place(processes, rank, least, self._offset(least, now - server_time), server_time)
+        least, offset = self._offset(sent - server_time, now - server_time)
+        place = Place(processes, rank, least, offset, server_time)
         crowded = 2 * in_use > limit.requests
         at, since = now + wait / 1e6, sent + wait / 1e6
-        return Reservation(bucket, ticket, at, now, since, hold, blind, crowded), place
+        server_at = server_time + wait / 1e6
+        return Reservation(bucket, ticket, at, now, since, hold, blind, crowded, server_at), place
 
-    def _offset(self, least: float, most: float) -> float:
-        """Return what to add to the server's clock: by this measurement, or by a more exact one that agrees with it."""
+    def _offset(self, least: float, most: float) -> tuple[float, float]:
+        """Return what to add to the server's clock, at least and most likely.
+
+        This is by the given measurement, or by a more exact one that agrees with it: a reply that took long says little.
+        """
         best = self._clock
         if best is None or most - least <= best[0] or not least <= best[1] <= most:
             self._clock = best = most - least, (least + most) / 2
-        return best[1]
+        return max(least, best[1] - best[0] / 2), best[1]
 
     def _check(self, bucket: str, reply: object, ticket: int, longest: float) -> list[int]:
         """Return the numbers of a reply, or raise if they are not those of a reservation."""

@@ -154,3 +154,14 @@ async def test_the_most_exact_measurement_of_the_servers_clock_counts() -> None:
     assert await offset(takes=0.002) == pytest.approx(-0.001, abs=0.0005)
     assert await offset(takes=1.0) == pytest.approx(-0.001, abs=0.0005)
     assert await offset(takes=1.0, ahead=-60.0) == pytest.approx(59.5, abs=0.01)
+
+
+async def test_a_slow_reply_does_not_make_a_moved_slot_seem_late() -> None:
+    """The least that a notification's clock is behind is known from the most exact measurement, too."""
+    server = FakeServer(takes=0.002)
+    store = store_of(server)
+    await store.reserve("desk:{bucket}", SIX, store.draw(), None, 0)
+    server.takes = 1.0
+    _, place = await store.reserve("desk:{bucket}", SIX, store.draw(), None, 0)
+
+    assert -0.003 < place.least_offset <= place.offset
