@@ -209,14 +209,14 @@ async def test_a_shared_read_that_is_cancelled_from_elsewhere() -> None:
 
 
 async def test_a_middleware_that_fails_because_its_session_closes(exchange: Emulator) -> None:
-    """The call ends with `SessionClosed`, whatever the middleware makes of its cancellation."""
+    """The call ends with `SessionClosed`, whatever the middleware makes of it."""
     began = asyncio.Event()
 
     async def stubborn(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         began.set()
         try:
             return await handler(request)
-        except asyncio.CancelledError:
+        except SessionClosed:
             raise LookupError from None
 
     exchange.fail_next(NoResponse())
