@@ -55,14 +55,14 @@ CODES: Final[dict[str, CodeRule]] = {
         ClockSkew,
         "This machine's clock differs from OKX's by more than 30 s: synchronise it (NTP).",
     ),
-    "50103": CodeRule(AuthenticationError, "A proxy or middleware removes this header."),
-    "50104": CodeRule(AuthenticationError, "A proxy or middleware removes this header."),
+    "50103": CodeRule(AuthenticationError, "A proxy or middleware removes the header that the message names."),
+    "50104": CodeRule(AuthenticationError, "A proxy or middleware removes the header that the message names."),
     "50105": CodeRule(
         AuthenticationError,
         "Check the passphrase (OKX_PASSPHRASE): the one chosen when this key was made, not the account's password.",
     ),
-    "50106": CodeRule(AuthenticationError, "A proxy or middleware removes this header."),
-    "50107": CodeRule(AuthenticationError, "A proxy or middleware removes this header."),
+    "50106": CodeRule(AuthenticationError, "A proxy or middleware removes the header that the message names."),
+    "50107": CodeRule(AuthenticationError, "A proxy or middleware removes the header that the message names."),
     "50108": CodeRule(AuthenticationError, "Check the API key (OKX_API_KEY) and the region (OKX_REGION)."),
     "50109": CodeRule(AuthenticationError, "Check the API key (OKX_API_KEY) and the region (OKX_REGION)."),
     "50110": CodeRule(

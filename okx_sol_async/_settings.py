@@ -127,16 +127,19 @@ def _is_loopback(host: str) -> bool:
 
 
 def checked_max_wait(max_wait: float | None) -> float | None:
+    """Return ``max_wait`` if it is a number of seconds or `None`."""
     return None if max_wait is None else seconds("max_wait", max_wait, positive=False)
 
 
 def check_method(argument: str, value: object, method: str) -> None:
+    """Refuse a ``value`` that is not `None` and lacks a method."""
     if value is not None and not callable(getattr(value, method, None)):
         message = f"{argument} must have a method {method}, and {type(value).__name__} has none"
         raise ConfigurationError(message, argument=argument)
 
 
 def checked_middlewares(middlewares: object) -> tuple[ClientMiddlewareType, ...]:
+    """Return ``middlewares`` as a tuple if all of them can be called."""
     found = tuple(middlewares) if isinstance(middlewares, Iterable) else (middlewares,)
     if not all(callable(middleware) for middleware in found):
         message = "middlewares must be aiohttp client middlewares: callables of a request and a handler"
