@@ -31,7 +31,7 @@ def seconds(argument: str, value: object, *, positive: bool) -> float:
     """
     if (
         isinstance(value, bool)
-        or not isinstance(value, int | float)
+        or not isinstance(value, (int, float))
         or not 0 <= value <= sys.float_info.max
         or (positive and value == 0)
     ):
@@ -47,7 +47,7 @@ def part(argument: str, value: object) -> float:
         ConfigurationError: it is not.
 
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1:
         raise wrong(value, argument, "a number above 0 and up to 1")
     return float(value)
 

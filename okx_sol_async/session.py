@@ -323,6 +323,9 @@ class Session:
             OKXError: as `call` does.
 
         """
+        if type(max_age) is float and max_age == 0:
+            # The default, which costs nothing.
+            return self.call(endpoint, credentials)
         age = seconds("max_age", max_age, positive=False)
         if age == 0 or self.closed:
             # Where the session is closed, the call says so.

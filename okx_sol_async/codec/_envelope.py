@@ -38,7 +38,7 @@ def read_envelope(body: bytes) -> Envelope:
         message = f"the response is longer than {MAX_BODY} bytes"
         raise DecodeError(message)
     try:
-        response = _JSON.decode(body.decode())
+        response = _loads(body.decode())
     except (ValueError, RecursionError) as error:
         message = f"the response is not JSON: {one_line(f'{error}', _SHOWN)}"
         raise DecodeError(message) from None
@@ -49,7 +49,7 @@ def read_envelope(body: bytes) -> Envelope:
         if type(code) is not int:
             raise DecodeError(wrong_type("$.code", "a string or a whole number", code))
         code = str(code)
-    return Envelope(code, msg if isinstance(msg, str) else "", response.get("data"))
+    return tuple.__new__(Envelope, (code, msg if isinstance(msg, str) else "", response.get("data")))
 
 
 def wrong_type(path: str, wanted: str, value: object) -> str:
@@ -73,3 +73,13 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 _JSON: Final = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
+def _loads(text: str) -> object:
+    # `JSONDecoder.decode` looks for white space around the value with a regular expression, twice.
+    text = text.strip(" \t\n\r")
+    value, end = _JSON.raw_decode(text)
+    if end != len(text):
+        message = "Extra data"
+        raise json.JSONDecodeError(message, text, end)
+    return value

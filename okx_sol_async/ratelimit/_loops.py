@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from collections.abc import Callable
 from typing import Final
-from weakref import WeakValueDictionary
+from weakref import ref
 
 from okx_sol_async.errors import ConfigurationError
 
 #: How late the clock of an event loop that does not report its resolution may be, in seconds. uvloop's shows whole
 #: milliseconds, of a clock that may itself advance in steps of one.
 COARSE_CLOCK: Final = 0.002
+
+
+def _no_binding() -> None:
+    """Return that there is none."""
 
 
 class _Process:
@@ -24,18 +29,18 @@ class _Process:
         self.moving: threading.RLock = threading.RLock()
         #: How many forks lie between the first process and this one.
         self.forks: int = 0
-        # By the identity of their loops, as long as a bucket uses them.
-        self.bindings: WeakValueDictionary[int, Binding] = WeakValueDictionary()
+        # The binding that was asked for last, as long as a bucket uses it: most processes have one loop.
+        self.latest: Callable[[], Binding | None] = _no_binding
 
     def begin_in_child(self) -> None:
         # Another thread of the parent may have held the lock, and does not exist here to release it.
         self.moving = threading.RLock()
         self.forks += 1
-        self.bindings = WeakValueDictionary()
+        self.latest = _no_binding
 
 
 class Binding:
-    """An event loop that buckets are bound to, in the process where it happened. Shared by all of its buckets."""
+    """An event loop that buckets are bound to, in the process where it happened. Its buckets share it."""
 
     __slots__ = ("__weakref__", "_forks", "loop", "resolution")
 
@@ -60,9 +65,10 @@ if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
 
 def binding_of(loop: asyncio.AbstractEventLoop) -> Binding:
     """Return the binding to ``loop``."""
-    binding = PROCESS.bindings.get(id(loop))
-    if binding is None:
-        binding = PROCESS.bindings[id(loop)] = Binding(loop)
+    binding = PROCESS.latest()
+    if binding is None or binding.loop is not loop:
+        binding = Binding(loop)
+        PROCESS.latest = ref(binding)
     return binding
 
 

@@ -23,31 +23,29 @@ def bind(bucket: Handle, loop: asyncio.AbstractEventLoop) -> BucketState:
     """
     while True:
         state = bucket.state
-        if state.is_bound_to(loop):
-            return state
         with PROCESS.moving:
             # Another thread may have evicted it at this moment.
             evicted_by = state.evicted_by
             if evicted_by is None:
-                _bind_loop(state, loop)
+                if not state.is_bound_to(loop):
+                    _bind_loop(state, loop)
                 return state
         limiter, key = evicted_by
         limiter.restore(key, bucket)
 
 
 def _bind_loop(state: BucketState, loop: asyncio.AbstractEventLoop) -> None:
-    before = state.binding
+    before, binding = state.binding, binding_of(loop)
     if before is not None:
         if before.is_alive() and (before.loop.is_running() or state.window.in_flight or state.queue):
             raise used_elsewhere()
         _orphan_calls(state)
-        binding = binding_of(loop)
         # The new clock may be late, the old one as well, and both are read once for this.
         ahead = loop.time() - before.loop.time() + binding.resolution
         state.window.shift(ahead)
         if state.pace is not None:
             state.pace.shift(ahead)
-    state.binding = binding_of(loop)
+    state.binding = binding
 
 
 def reap_orphans(state: BucketState) -> None:

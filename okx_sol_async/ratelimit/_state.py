@@ -181,11 +181,11 @@ class BucketState:
         """End a call that left at ``since`` and was answered."""
         now = self.time()
         self.rules.max_latency.note(now - since, now)
-        early_release = 0.0
+        at = now + self.cooldown
         if self.min_latency is not None:
             self.min_latency.note(now - since, now)
-            early_release = self.min_latency.early_release()
-        self.window.release(now + self.cooldown - early_release)
+            at -= self.min_latency.early_release()
+        self.window.release(at)
         if self.source is not None and slot is not None:
             self.source.answered(slot, now)
         if self.queue is not None:

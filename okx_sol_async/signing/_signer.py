@@ -86,7 +86,7 @@ def timestamp_of(seconds: float) -> str:
     return f"{_date_and_time(microseconds // 1_000_000)}.{microseconds // 1000 % 1000:03}Z"
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False, on_setattr=attrs.setters.NO_OP)
 class Signer:
     """An aiohttp client middleware that signs each request for OKX, and only for one origin.
 
@@ -157,12 +157,13 @@ def sign_request(
         ConfigurationError: the request is for another origin.
 
     """
-    found = _origin_of(request.url)
-    if found != origin:
-        message = f"refused to sign a request for {found}: this signer is for {origin} only"
+    url = request.url
+    # Their origins as URLs take ten times as long to compare.
+    if url.raw_host != origin.raw_host or url.port != origin.port or url.scheme != origin.scheme:
+        message = f"refused to sign a request for {url.origin()}: this signer is for {origin} only"
         raise ConfigurationError(message, hint="Check the base URL, and that nothing follows redirects.")
     timestamp = timestamp_of(now)
-    signature = SecretHeader(sign(timestamp, request.method, request.url.raw_path_qs, content, credentials.secret_key))
+    signature = SecretHeader(sign(timestamp, request.method, url.raw_path_qs, content, credentials.secret_key))
     headers = request.headers
     headers[_KEY] = SecretHeader(credentials.api_key)
     headers[SIGN] = signature
