@@ -324,7 +324,7 @@ class Session:
 
         """
         if type(max_age) is float and max_age == 0:
-            # The default, which costs nothing.
+            # The default, without the checks.
             return self.call(endpoint, credentials)
         age = seconds("max_age", max_age, positive=False)
         if age == 0 or self.closed:

@@ -86,6 +86,7 @@ def timestamp_of(seconds: float) -> str:
     return f"{_date_and_time(microseconds // 1_000_000)}.{microseconds // 1000 % 1000:03}Z"
 
 
+# Not frozen: one is made for each call, and that would cost as much as the rest of it.
 @attrs.define(eq=False, on_setattr=attrs.setters.NO_OP)
 class Signer:
     """An aiohttp client middleware that signs each request for OKX, and only for one origin.
@@ -130,44 +131,28 @@ class Signer:
         """Sign ``request`` and pass it on."""
         body = request.body
         content = body if isinstance(body, bytes) else await body.as_bytes()
-        sign_request(request, content, self.credentials, self.origin, self.now(), demo=self.demo)
+        sign_request(request, content, self)
         return await handler(request)
 
 
-def sign_request(
-    request: ClientRequest,
-    content: bytes,
-    credentials: Credentials,
-    origin: URL,
-    now: float,
-    *,
-    demo: bool,
-) -> None:
-    """Put the headers on ``request``, which has ``content`` as its body.
-
-    Args:
-        request: what is about to be sent.
-        content: its body.
-        credentials: whose key signs.
-        origin: where it may go.
-        now: seconds since 1970 (UTC), OKX's as near as can be.
-        demo: whether it is for demo trading.
+def sign_request(request: ClientRequest, content: bytes, signer: Signer) -> None:
+    """Put the headers of ``signer`` on ``request``, which has ``content`` as its body.
 
     Raises:
         ConfigurationError: the request is for another origin.
 
     """
-    url = request.url
+    url, origin, credentials = request.url, signer.origin, signer.credentials
     # Their origins as URLs take ten times as long to compare.
     if url.raw_host != origin.raw_host or url.port != origin.port or url.scheme != origin.scheme:
         message = f"refused to sign a request for {url.origin()}: this signer is for {origin} only"
         raise ConfigurationError(message, hint="Check the base URL, and that nothing follows redirects.")
-    timestamp = timestamp_of(now)
+    timestamp = timestamp_of(signer.now())
     signature = SecretHeader(sign(timestamp, request.method, url.raw_path_qs, content, credentials.secret_key))
     headers = request.headers
     headers[_KEY] = SecretHeader(credentials.api_key)
     headers[SIGN] = signature
     headers[TIMESTAMP] = timestamp
     headers[_PASSPHRASE] = SecretHeader(credentials.passphrase)
-    if demo:
+    if signer.demo:
         headers[_SIMULATED] = "1"

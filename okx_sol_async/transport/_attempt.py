@@ -152,7 +152,7 @@ class Attempt:
         call.options.timeouts.begin(self, call.loop, self._since)
         clock = call.state.clock.server_clock
         self.steady_sent = clock.steady()
-        self._leased_at = clock.now()
+        self._leased_at = clock.at(self.steady_sent)
         if call.events is not None:
             call.events.sent(call.record)
 
@@ -181,9 +181,9 @@ class Attempt:
 
     def note_date(self, clock: ServerClock) -> None:
         """Let ``clock`` learn from the ``Date`` of the response."""
-        date = self.date
-        if date != clock.last_date:
-            clock.note_date(date, self.times)
+        # Most responses of a second have the same one, and reading no more of the headers is quicker.
+        if self.response is not None and self.response.headers.get(_DATE) != clock.last_date:
+            clock.note_date(self.date, self.times)
 
     @property
     def is_cached(self) -> bool:

@@ -102,7 +102,11 @@ class ServerClock:
 
     def now(self) -> float:
         """Return OKX's time, in seconds since 1970 (UTC)."""
-        return self.steady() + self._ahead
+        return self.at(self.steady())
+
+    def at(self, steady: float) -> float:
+        """Return OKX's time when the steady clock shows ``steady``, in seconds since 1970 (UTC)."""
+        return steady + self._ahead
 
     def estimate(self) -> float:
         """Return OKX's time by its responses, in seconds since 1970 (UTC), also where signatures need not follow them."""

@@ -18,7 +18,7 @@ import okx_sol_async.ratelimit._bucket
 import okx_sol_async.signing._signer
 import okx_sol_async.transport._call
 import okx_sol_async.transport._resend
-from okx_sol_async import Balance, LocalLimiter, Session
+from okx_sol_async import Balance, LocalLimiter, Session, Signer
 from okx_sol_async.ratelimit._state import BucketState
 from okx_sol_async.ratelimit._waiters import Waiter, Waiters
 from okx_sol_async.ratelimit._window import Window
@@ -98,16 +98,17 @@ def _last_come_first_served(join: Any) -> object:
 
 
 def _logs_headers(sign_request: Any) -> object:
-    def sign(request: Any, content: bytes, credentials: Any, *rest: Any, **settings: Any) -> None:
-        sign_request(request, content, credentials, *rest, **settings)
-        logging.getLogger("okx_sol_async").debug("signed", extra={"headers": {"passphrase": credentials.passphrase}})
+    def sign(request: Any, content: bytes, signer: Signer) -> None:
+        sign_request(request, content, signer)
+        passphrase = signer.credentials.passphrase
+        logging.getLogger("okx_sol_async").debug("signed", extra={"headers": {"passphrase": passphrase}})
 
     return sign
 
 
 def _signs_for_anybody(sign_request: Any) -> object:
-    def sign(request: Any, content: bytes, credentials: Any, _origin: object, now: float, **settings: Any) -> None:
-        sign_request(request, content, credentials, request.url.origin(), now, **settings)
+    def sign(request: Any, content: bytes, signer: Signer) -> None:
+        sign_request(request, content, Signer(signer.credentials, request.url.origin(), now=signer.now))
 
     return sign
 
