@@ -21,6 +21,7 @@ from okx_sol_async import (
     SolStaking,
 )
 from okx_sol_async.emulator import Emulator
+from tests.support.skewed import wall
 
 pytestmark = pytest.mark.virtual_clock
 
@@ -152,18 +153,20 @@ async def test_an_equal_purchase_before_is_not_taken_for_it(exchange: Emulator) 
     assert [order.request_time for order in user.orders][1:] == [found.request_time]
 
 
+@pytest.mark.usefixtures("clocks_of_the_loop")
 async def test_the_error_of_okxs_time_does_not_swap_two_purchases() -> None:
     """A `Date` is exact to half a second, and equal purchases may follow each other faster."""
     # OKX's second has just begun, so that its Date says half a second too much.
-    ahead = -time.time() % 1.0
-    async with Emulator(now=lambda: time.time() + ahead) as exchange, wired_user(exchange) as (cut, staking):
+    async with Emulator(now=wall) as exchange, wired_user(exchange) as (cut, staking):
         await staking.purchase("1")
+        await asyncio.sleep(0.02)
         cut.response = 0
         with pytest.raises(OutcomeUnknown) as caught:
             await staking.purchase("1")
         found = await caught.value.resolve()
 
     assert found is not None
+    assert 2 == len({order.request_time for order in exchange.user.orders})
     assert [order.request_time for order in exchange.user.orders][1:] == [found.request_time]
 
 

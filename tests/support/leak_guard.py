@@ -34,37 +34,70 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
 PART: Final = 8
+#: How many characters in a row of a part are looked for first.
+HINT: Final = 6
 #: What all passphrases begin with that the emulator makes up.
 MADE_UP: Final = "Made-Up-"
 #: A value that stands in the source of the package is no secret: a leak of it could not be seen.
 WORDS: Final = "\n".join(path.read_text(encoding="utf-8") for path in Path(okx_sol_async.__file__).parent.rglob("*.py"))
 TESTS: Final = str(Path(__file__).parents[1])
+#: What logging says of each record: its message, which is searched for itself, and when and where it was made.
+PLAIN: Final = frozenset(
+    {
+        *("msg", "args", "levelname", "levelno", "pathname", "filename", "module", "lineno", "funcName"),
+        *("created", "msecs", "relativeCreated", "thread", "process"),
+    }
+)
 #: How many characters of each local of a frame are searched.
 LONGEST: Final = 20_000
+
+
+class Secrets:
+    """What must not be produced, and whether a text holds some of it."""
+
+    def __init__(self) -> None:
+        self.parts: set[str] = set()
+        self.keys: set[str] = set()
+        #: One of them stands at a multiple of three in each text that holds a part or a key, so most need no closer look.
+        self.hints: set[str] = set()
+
+    def learn(self, secret: str) -> None:
+        """Take note of a secret."""
+        self.parts |= _pieces(secret, PART)
+        self.hints |= _pieces(secret, HINT)
+
+    def learn_key(self, key: str) -> None:
+        """Take note of a key, whose end may be shown."""
+        self.keys.add(key)
+        self.hints |= _pieces(key[:PART], HINT)
+
+    def is_in(self, text: str) -> bool:
+        """Return whether ``text`` holds a secret."""
+        step = PART - HINT + 1
+        if self.hints.isdisjoint([text[start : start + HINT] for start in range(0, len(text) - HINT + 1, step)]):
+            return False
+        return any(_could_be_secret(part) for part in self.parts & _pieces(text, PART)) or any(
+            key in text and key not in WORDS for key in self.keys
+        )
 
 
 class Guard:
     """What one test produced, and the secrets that it must not hold."""
 
     def __init__(self) -> None:
-        self.parts: set[str] = set()
-        self.keys: set[str] = set()
-        self.drawn: set[str] = set()
-        self.drawn_keys: set[str] = set()
+        self.lasting = Secrets()
+        self.drawn = Secrets()
         self.produced: list[tuple[str, str]] = []
 
     def learn(self, secret: object, *, drawn: bool = False) -> None:
         """Take note of a secret; if ``drawn``, until the test is over."""
         if isinstance(secret, str):
-            rare = secret.removeprefix(MADE_UP)
-            known = self.drawn if drawn else self.parts
-            parts = {rare[start : start + PART] for start in range(len(rare) - PART + 1)} - self.parts - known
-            known |= {part for part in parts if _could_be_secret(part)}
+            (self.drawn if drawn else self.lasting).learn(secret.removeprefix(MADE_UP))
 
     def learn_key(self, key: object, *, drawn: bool = False) -> None:
         """Take note of a key, whose end may be shown; if ``drawn``, until the test is over."""
-        if isinstance(key, str) and len(key) >= PART and key not in WORDS:
-            (self.drawn_keys if drawn else self.keys).add(key)
+        if isinstance(key, str) and len(key) >= PART:
+            (self.drawn if drawn else self.lasting).learn_key(key)
 
     def note(self, where: str, text: str) -> None:
         """Keep what was produced, to be searched when all secrets are known."""
@@ -73,25 +106,21 @@ class Guard:
 
     def leaks(self, more: Iterable[tuple[str, str]] = ()) -> list[str]:
         """Return where a secret was found."""
-        return sorted({where for where, text in (*self.produced, *more) if self.is_in(text)})
-
-    def is_in(self, text: str) -> bool:
-        """Return whether ``text`` holds a secret."""
-        parts, drawn = self.parts, self.drawn
-        found = (text[start : start + PART] for start in range(len(text) - PART + 1))
-        return any(part in parts or part in drawn for part in found) or any(
-            key in text for keys in (self.keys, self.drawn_keys) for key in keys
-        )
+        produced = (*self.produced, *more)
+        return sorted({where for where, text in produced if self.lasting.is_in(text) or self.drawn.is_in(text)})
 
     def forget(self) -> None:
         """Begin the next test. Secrets that were not drawn stay known: they belong to many tests."""
         self.produced.clear()
-        self.drawn.clear()
-        self.drawn_keys.clear()
+        self.drawn = Secrets()
 
 
 #: What is learnt before a test begins, and in it.
 GUARD: Final = Guard()
+
+
+def _pieces(text: str, length: int) -> set[str]:
+    return {text[start : start + length] for start in range(len(text) - length + 1)}
 
 
 def _could_be_secret(part: str) -> bool:
@@ -106,7 +135,7 @@ class _Listener(logging.Handler):
     """Hears every record that is made at all, whatever the level of other handlers is."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        details = "".join(f" {name}={value!r}" for name, value in vars(record).items() if name not in {"msg", "args"})
+        details = "".join(f" {name}={value!r}" for name, value in vars(record).items() if name not in PLAIN)
         failure = "".join(traceback.format_exception(*record.exc_info)) if record.exc_info else ""
         GUARD.note(f"a record of the logger {record.name}", f"{record.getMessage()}{details}{failure}")
 
@@ -171,7 +200,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Begin to listen."""
     config.addinivalue_line("markers", "shows_secrets(why): the test shows secrets on purpose")
     Credentials.__new__ = _new  # type: ignore[assignment, method-assign]
-    _watch(signing, "sign", lambda signature, *_, **__: GUARD.parts.add(signature[:PART]))
+    _watch(signing, "sign", lambda signature, *_, **__: GUARD.learn(signature[:PART]))
     for processes in (subprocess.Popen, Piped):
         _watch(processes, "communicate", lambda output, *_, **__: _see_output("the output of a process", output))
     _watch(pytest.CaptureFixture, "readouterr", lambda output, *_: _see_output("what a test printed", output))
