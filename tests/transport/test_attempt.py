@@ -108,6 +108,7 @@ async def test_cancellation_passes_through_untouched() -> None:
         assert "0 calls in flight" in repr(session)
 
 
+@pytest.mark.usefixtures("clocks_of_the_loop")
 async def test_aiohttps_hidden_resend_takes_a_lease_and_a_fresh_signature() -> None:
     """A GET on a dead keep-alive connection is sent twice, so it is limited and signed twice."""
     seen: list[str] = []
