@@ -14,6 +14,8 @@ from okx_sol_async._checkup import check
 from okx_sol_async.emulator import Emulator, Maintenance
 from okx_sol_async.emulator.faults import Refusal
 
+pytestmark = pytest.mark.virtual_clock
+
 STATUS = "GET /api/v5/system/status"
 FUNDING = "GET /api/v5/asset/balances"
 OF_THE_KEY = ["key", "region", "mode", "permissions", "ip", "account", "limit", "funding"]

@@ -87,6 +87,27 @@ def valkey(*settings: str) -> Iterator[Valkey]:
         server.close()
 
 
+@contextlib.contextmanager
+def three_masters() -> Iterator[list[Valkey]]:
+    """Run a cluster of three; it takes orders two seconds after it has begun."""
+    with contextlib.ExitStack() as stack:
+        settings = ("--cluster-enabled", "yes", "--cluster-port")
+        nodes = [stack.enter_context(valkey(*settings, str(free_port()))) for _ in range(3)]
+        clients = [stack.enter_context(node.client) for node in nodes]
+        for client, (first, last) in zip(clients, [(0, 5460), (5461, 10922), (10923, 16383)], strict=True):
+            client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
+            for node in nodes:
+                client.execute_command("CLUSTER", "MEET", "127.0.0.1", node.port, node.settings[-1])
+        while any(not _has_met_all(client) for client in clients):
+            time.sleep(0.05)
+        yield nodes
+
+
+def _has_met_all(client: redis.Redis) -> bool:
+    shown = client.cluster("INFO")
+    return (shown["cluster_state"], shown["cluster_known_nodes"]) == ("ok", "3")
+
+
 def free_port() -> int:
     """Return a free port that no connection is given either before it is used."""
     while True:

@@ -7,7 +7,7 @@ import pytest
 from okx_sol_async.ratelimit.shared import _outage as outage
 from okx_sol_async.ratelimit.shared._limiter import RedisLimiter
 from tests.support.machines import LimiterLog
-from tests.support.valkey import Valkey, valkey
+from tests.support.valkey import Valkey, three_masters, valkey
 
 
 @pytest.fixture(name="virtual_outages")
@@ -27,6 +27,23 @@ def _server() -> Iterator[Valkey]:
     """Start a server that a test may stop, freeze or misconfigure."""
     with valkey() as server:
         yield server
+
+
+@pytest.fixture(name="running_cluster", scope="session")
+def _running_cluster() -> Iterator[list[Valkey]]:
+    with three_masters() as nodes:
+        yield nodes
+
+
+@pytest.fixture(name="cluster")
+def _cluster(running_cluster: list[Valkey]) -> list[Valkey]:
+    """Offer three servers that know nothing."""
+    for node in running_cluster:
+        with node.client as client:
+            client.flushall()
+            client.script_flush()
+            client.config_resetstat()
+    return running_cluster
 
 
 @pytest.fixture(name="machines")

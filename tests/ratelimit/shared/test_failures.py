@@ -1,6 +1,7 @@
 """A failure is as large as what failed, and whatever a server replies, nothing waits for ever."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 
@@ -9,7 +10,6 @@ import pytest
 from okx_sol_async import BucketKey, QueueTimeout, RateLimit, Scope, TokenBucket, TransportError
 from okx_sol_async.ratelimit.shared._limiter import RedisLimiter
 from okx_sol_async.ratelimit.shared._slots import SharedSlots
-from tests.ratelimit.shared.test_servers import three_masters
 from tests.support.shared_clock import on_a_shared_clock
 from tests.support.valkey import Valkey
 from tests.support.virtual_time import now
@@ -30,47 +30,51 @@ def name_of(bucket: TokenBucket) -> str:
     return source.name
 
 
-@pytest.mark.parametrize("on_failure", ["local", "raise"])
 async def test_a_frozen_node_is_an_outage_for_its_own_users_only(
-    on_failure: str, caplog: pytest.LogCaptureFixture
+    cluster: list[Valkey], caplog: pytest.LogCaptureFixture
 ) -> None:
     """The users of the two other nodes go on without an error and without waiting for its timeouts."""
-    with three_masters() as nodes:
-        async with RedisLimiter.from_url(
-            nodes[0].url,
-            cluster=True,
-            timeout=4.0,
-            on_failure=on_failure,  # type: ignore[arg-type]
-        ) as limiter:
-            buckets = [bucket_of(limiter, f"user:{number}") for number in range(30)]
-            for bucket in buckets:
+    async with contextlib.AsyncExitStack() as stack:
+        falls_back, raises = [
+            await stack.enter_async_context(
+                RedisLimiter.from_url(cluster[0].url, cluster=True, timeout=2.0, on_failure=on_failure)
+            )
+            for on_failure in ("local", "raise")
+        ]
+        frozen = f"127.0.0.1:{cluster[2].port}"
+        theirs: dict[RedisLimiter, list[TokenBucket]] = {falls_back: [], raises: []}
+        others: list[TokenBucket] = []
+        for limiter, mine in theirs.items():
+            for number in range(30):
+                bucket = bucket_of(limiter, f"user:{number}")
                 (await bucket.acquire()).answered()
-            frozen = f"127.0.0.1:{nodes[2].port}"
-            others = [bucket for bucket in buckets if limiter.node_of(name_of(bucket)) != frozen]
-            theirs = [bucket for bucket in buckets if bucket not in others]
-            assert others
-            assert theirs
-            nodes[2].freeze()
-            try:
-                outcomes = asyncio.gather(*(bucket.acquire() for bucket in theirs), return_exceptions=True)
-                for _ in range(10):
-                    for lease in await asyncio.gather(*(bucket.acquire() for bucket in others)):
-                        lease.answered()
-                # Not one command to the frozen node has run into its timeout yet.
-                assert limiter.is_up
-                assert not outcomes.done()
-                for outcome in await outcomes:
-                    if on_failure == "raise":
-                        assert isinstance(outcome, TransportError)
-                    else:
-                        outcome.answered()  # type: ignore[union-attr]
-            finally:
-                nodes[2].thaw()
-            assert {frozen} == set(limiter._store.outages._since)
+                (mine if limiter.node_of(name_of(bucket)) == frozen else others).append(bucket)
+        assert others
+        assert all(theirs.values())
+        cluster[2].freeze()
+        try:
+            outcomes = {
+                limiter: asyncio.gather(*(bucket.acquire() for bucket in buckets), return_exceptions=True)
+                for limiter, buckets in theirs.items()
+            }
+            for _ in range(10):
+                for lease in await asyncio.gather(*(bucket.acquire() for bucket in others)):
+                    lease.answered()
+            # Not one command to the frozen node has run into its timeout yet.
+            assert falls_back.is_up
+            assert raises.is_up
+            assert not any(outcome.done() for outcome in outcomes.values())
+            for outcome in await outcomes[falls_back]:
+                assert not isinstance(outcome, BaseException)
+                outcome.answered()
+            assert {TransportError} == {type(outcome) for outcome in await outcomes[raises]}
+        finally:
+            cluster[2].thaw()
+        assert [{frozen}] * 2 == [set(limiter._store.outages._since) for limiter in theirs]
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
 
-    assert 1 == len(warnings)
-    assert frozen in warnings[0]
+    assert 2 == len(warnings)
+    assert all(frozen in warning for warning in warnings)
 
 
 REPLIES: dict[str, Callable[[object], object]] = {

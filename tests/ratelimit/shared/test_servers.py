@@ -4,8 +4,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
-import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ import trustme
 
 from okx_sol_async import BucketKey, ConfigurationError, RateLimit, Scope, TokenBucket, TransportError
 from okx_sol_async.ratelimit.shared._limiter import RedisLimiter
-from tests.support.valkey import Valkey, free_port, valkey
+from tests.support.valkey import Valkey
 
 #: None of these tests waits for a turn.
 MANY = RateLimit(100, 0.1, Scope.USER)
@@ -82,36 +81,15 @@ async def test_a_certificate_of_another_server_is_refused(valkey_server: Valkey,
 # A cluster.
 
 
-@contextlib.contextmanager
-def three_masters() -> Iterator[list[Valkey]]:
-    with contextlib.ExitStack() as stack:
-        settings = ("--cluster-enabled", "yes", "--cluster-port")
-        nodes = [stack.enter_context(valkey(*settings, str(free_port()))) for _ in range(3)]
-        clients = [stack.enter_context(node.client) for node in nodes]
-        for client, (first, last) in zip(clients, [(0, 5460), (5461, 10922), (10923, 16383)], strict=True):
-            client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
-            for node in nodes:
-                client.execute_command("CLUSTER", "MEET", "127.0.0.1", node.port, node.settings[-1])
-        while any(not _has_met_all(client) for client in clients):
-            time.sleep(0.05)
-        yield nodes
-
-
-def _has_met_all(client: redis.Redis) -> bool:
-    shown = client.cluster("INFO")
-    return (shown["cluster_state"], shown["cluster_known_nodes"]) == ("ok", "3")
-
-
-async def test_a_cluster_of_three(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_cluster_of_three(cluster: list[Valkey], caplog: pytest.LogCaptureFixture) -> None:
     """Users are spread over the nodes, and each is on one, to which all its calls go at once."""
-    with three_masters() as nodes:
-        async with RedisLimiter.from_url(nodes[0].url, cluster=True, timeout=30, on_failure="raise") as limiter:
-            await asyncio.gather(*(take(limiter, number) for number in range(60)))
-        seen, errors = [], set()
-        for node in nodes:
-            with node.client as client:
-                seen.append(client.info("commandstats")["cmdstat_eval"]["calls"])
-                errors |= set(client.info("errorstats"))
+    async with RedisLimiter.from_url(cluster[0].url, cluster=True, timeout=30, on_failure="raise") as limiter:
+        await asyncio.gather(*(take(limiter, number) for number in range(60)))
+    seen, errors = [], set()
+    for node in cluster:
+        with node.client as client:
+            seen.append(client.info("commandstats")["cmdstat_eval"]["calls"])
+            errors |= set(client.info("errorstats"))
 
     assert all(seen)
     assert "errorstat_MOVED" not in errors

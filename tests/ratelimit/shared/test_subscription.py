@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from redis.asyncio.cluster import RedisCluster
@@ -14,17 +14,10 @@ from okx_sol_async.ratelimit.shared import _subscription as subscription
 from okx_sol_async.ratelimit.shared._limiter import RedisLimiter
 from okx_sol_async.ratelimit.shared._slots import SharedSlots
 from okx_sol_async.ratelimit.shared._subscription import Subscription
-from tests.ratelimit.shared.test_servers import three_masters
 from tests.support.valkey import Valkey
 
 #: One call in a time that no test waits for.
 ONE = RateLimit(1, 600.0, Scope.USER)
-
-
-@pytest.fixture(scope="module", name="cluster")
-def _cluster() -> Iterator[list[Valkey]]:
-    with three_masters() as nodes:
-        yield nodes
 
 
 def bucket_of(limiter: RedisLimiter, owner: str) -> TokenBucket:

@@ -18,25 +18,19 @@ from tests.support.machines import (
     timed_call,
     until,
 )
-from tests.support.valkey import PATIENCE, Valkey, free_port, valkey
+from tests.support.valkey import PATIENCE, Valkey, valkey
 
 pytestmark = pytest.mark.usefixtures("impatient")
 
 
-async def test_a_cluster_works_as_a_single_server(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_cluster_works_as_a_single_server(cluster: list[Valkey], caplog: pytest.LogCaptureFixture) -> None:
     """All of a bucket is on one node, so nothing differs and nothing is logged."""
-    with valkey("--cluster-enabled", "yes", "--cluster-port", str(free_port())) as server:
-        with server.client as client:
-            client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-            await until(
-                lambda: b"cluster_state:ok" in bytes(client.execute_command("CLUSTER", "INFO", NEVER_DECODE=True))
-            )
-        times: list[float] = []
-        async with RedisLimiter.from_url(server.url, cluster=True, timeout=PATIENCE) as limiter:
-            users = [limiter.bucket(key(f"user:{number}"), THREE) for number in range(20)]
-            await asyncio.gather(*(timed_call(bucket, times) for bucket in users))
-            times.clear()
-            await asyncio.gather(*(timed_call(users[0], times) for _ in range(5)))
+    times: list[float] = []
+    async with RedisLimiter.from_url(cluster[0].url, cluster=True, timeout=PATIENCE) as limiter:
+        users = [limiter.bucket(key(f"user:{number}"), THREE) for number in range(20)]
+        await asyncio.gather(*(timed_call(bucket, times) for bucket in users))
+        times.clear()
+        await asyncio.gather(*(timed_call(users[0], times) for _ in range(5)))
 
     assert most_within(times, THREE.seconds) <= 3
     assert not [record for record in caplog.records if record.levelno > logging.DEBUG]
