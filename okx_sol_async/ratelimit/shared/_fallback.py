@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
-from okx_sol_async.ratelimit.shared._store import Place, SlotStore, window_of
+from okx_sol_async.ratelimit.shared._store import Place, Reservation, SlotStore, window_of
 
 if TYPE_CHECKING:
     from okx_sol_async.ratelimit._limit import RateLimit
@@ -30,14 +30,14 @@ class Fallback:
         #: Until then, calls count that processes have sent by themselves: this one a window ago, or others since.
         self.counts_until: float = -math.inf
 
-    def departure(self, state: BucketState, now: float, place: Place | None, used_at: float | None) -> float | None:
+    def departure(self, state: BucketState, now: float, place: Place | None, used: Reservation | None) -> float | None:
         """Return when the first waiter may leave, `None` if that depends on calls in flight.
 
         Args:
             state: the bucket.
             now: the time.
             place: this process among the others, `None` if the store never said.
-            used_at: the time of the reservation that was used last, `None` without one.
+            used: the reservation that was used last, `None` without one.
 
         """
         processes = 0 if place is None else place.processes
@@ -47,8 +47,10 @@ class Fallback:
         # There are more processes than requests: each has times of its own, all equally far apart.
         spacing = self._store.spacing(self._limit)
         period, phase = processes * spacing, place.offset + place.rank * spacing
-        # The others may still use what they reserved before, for one turn of all and a window.
-        turn_over = -math.inf if used_at is None else used_at + period + self._limit.requests * spacing
+        turn_over = -math.inf
+        if used is not None:
+            # The others may still use the one that each reserved after it, and then a window must pass.
+            turn_over = used.at + math.ceil(processes / self._limit.requests) * used.hold + window_of(self._limit)
         at = max(at, now, turn_over)
         late = (at - phase) % period
         return at if late < PUNCTUALITY else at - late + period

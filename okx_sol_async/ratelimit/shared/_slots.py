@@ -64,8 +64,7 @@ class SharedSlots:
             if not reserver.is_asking:
                 fail_all(state, _unreachable())
             return None
-        used_at = None if reserver.used is None else reserver.used.at
-        return self.fallback.departure(state, now, reserver.place, used_at)
+        return self.fallback.departure(state, now, reserver.place, reserver.used)
 
     def _shared_departure(self, now: float) -> float | None:
         """Return when the slot of the first waiter is free, and ask for one if there is none."""
