@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.documents import NO_HYPOTHESIS
+
 pytest_plugins = ["pytester"]
 
 #: The body of a test that calls twice and looks at what was received.
@@ -83,7 +85,9 @@ def test_modes(pytester: pytest.Pytester, suite: str, options: list[str], passed
 def test_xdist(pytester: pytest.Pytester) -> None:
     """Each worker has exchanges of its own."""
     pytester.makepyfile(test_a=PLAIN, test_b=PLAIN, test_c=SESSION_LOOP)
-    result = pytester.runpytest_subprocess("-W", "error", "-n", "2", "--asyncio-mode=auto", *SESSION_LOOPS)
+    result = pytester.runpytest_subprocess(
+        "-W", "error", "-n", "2", "--asyncio-mode=auto", *SESSION_LOOPS, *NO_HYPOTHESIS
+    )
 
     result.assert_outcomes(passed=7)
 

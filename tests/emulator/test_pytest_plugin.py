@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.support.documents import NO_HYPOTHESIS
+
 pytest_plugins = ["pytester"]
 
 SUITE = """
@@ -47,9 +49,10 @@ def test_fixtures(pytester: pytest.Pytester, plugin: str) -> None:
     state = pytester.path / "state.json"
     state.write_text('{"users": [{"sol": "5"}]}', "utf-8")
     pytester.makepyfile(SUITE.format(state=str(state)))
-    result = pytester.runpytest_subprocess(
-        "--strict-markers", "-W", "error::pytest.PytestUnraisableExceptionWarning", *plugin.split()
-    )
+    options = ["--strict-markers", "-p", "no:xdist", "-p", "no:randomly", *plugin.split()]
+    if "asyncio" not in plugin:
+        options += ["-o", "asyncio_default_fixture_loop_scope=function"]
+    result = pytester.runpytest_inprocess("-W", "error::pytest.PytestUnraisableExceptionWarning", *options)
 
     result.assert_outcomes(passed=7, errors=1)
     result.stdout.fnmatch_lines(["*no call has used Reset(*"])
@@ -77,7 +80,7 @@ def test_a_delayed_response_at_the_end(pytester: pytest.Pytester) -> None:
             assert caplog.records == []
         """
     )
-    result = pytester.runpytest_subprocess("-W", "error::pytest.PytestUnraisableExceptionWarning")
+    result = pytester.runpytest_subprocess("-W", "error::pytest.PytestUnraisableExceptionWarning", *NO_HYPOTHESIS)
 
     result.assert_outcomes(passed=2)
     assert "Task was destroyed" not in result.stderr.str() + result.stdout.str()
@@ -95,4 +98,4 @@ def test_the_start_of_pytest_does_not_import_the_package(pytester: pytest.Pytest
         """
     )
 
-    pytester.runpytest_subprocess("-p", "no:asyncio").assert_outcomes(passed=1)
+    pytester.runpytest_subprocess("-p", "no:asyncio", *NO_HYPOTHESIS).assert_outcomes(passed=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -34,6 +35,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     groups = [list(group) for _, group in groupby(_pages_in_order(items), key=_file)]
     groups.sort(key=lambda group: not _file(group[0]).startswith(LONGEST))
     items[:] = [item for group in groups for item in group]
+
+
+def pytest_collection_finish() -> None:
+    """Leave what exists before the first test to itself: no test makes garbage of it, and many look for garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 def _file(item: pytest.Item) -> str:

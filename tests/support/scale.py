@@ -13,7 +13,7 @@ from okx_sol_async import RateLimit, Scope, Timeout, TokenBucket
 from tests.support.virtual_time import VirtualLoop, now
 
 #: Calls or users at once. The nightly workflow runs the tests of scale with 100,000.
-MANY = int(os.environ.get("OKX_SOL_TESTS_MANY", "20_000"))
+MANY = int(os.environ.get("OKX_SOL_TESTS_MANY", "10_000"))
 
 
 #: As fair as six a second, and done with all calls a hundred times sooner.
