@@ -12,6 +12,7 @@ from okx_sol_async.transport._clock import ServerClock
 from tests.support.skewed import wall
 from tests.support.valkey import Valkey, valkey
 from tests.support.virtual_time import VirtualSocketLoop, now
+from tests.support.windows import shorten_windows
 
 # How long an example takes is the machine's affair.
 settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -47,6 +48,12 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def _clocks_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let sessions take the time of this machine from their event loop, where no machine is slow."""
     monkeypatch.setattr(ServerClock.__init__, "__defaults__", (wall, now))
+
+
+@pytest.fixture(name="short_windows")
+def _short_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Count calls over a shorter time than OKX does, where a test waits for a turn on a real clock."""
+    shorten_windows(monkeypatch)
 
 
 @pytest.fixture(name="exchange")

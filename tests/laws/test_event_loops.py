@@ -20,6 +20,8 @@ from okx_sol_async.emulator.faults import NoResponse
 from tests.support.threads import PATIENCE, burst, in_threads
 from tests.support.virtual_time import run
 
+pytestmark = pytest.mark.usefixtures("short_windows")
+
 
 def test_one_user_on_two_running_loops_is_refused(background_exchange: Emulator) -> None:
     """The second loop gets an error that says what to do, the first is not disturbed, and afterwards the second may call."""

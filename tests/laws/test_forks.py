@@ -74,6 +74,7 @@ def in_child(act: Callable[[], object]) -> str:
 
 
 @forks
+@pytest.mark.usefixtures("short_windows")
 def test_a_child_process_keeps_the_history(background_exchange: Emulator) -> None:
     """After a fork between two loops the child waits for the second that the parent has used up."""
     exchange = background_exchange
@@ -85,6 +86,7 @@ def test_a_child_process_keeps_the_history(background_exchange: Emulator) -> Non
 
 
 @forks
+@pytest.mark.usefixtures("short_windows")
 async def test_a_child_that_is_forked_inside_a_loop_keeps_the_history(background_exchange: Emulator) -> None:
     """The parent's loop does not run in the child, so the user's calls may go on there, as after a loop that is gone."""
     exchange = background_exchange

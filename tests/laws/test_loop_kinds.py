@@ -20,8 +20,10 @@ from okx_sol_async.ratelimit._loops import COARSE_CLOCK
 from okx_sol_async.ratelimit._state import CLOCK_DRIFT
 from tests.support.buckets import SIX
 from tests.support.threads import KEY, PATIENCE, R, burst
+from tests.support.windows import SHORT
 
 
+@pytest.mark.usefixtures("short_windows")
 def test_uvloop_keeps_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Under uvloop a burst of eight draws no refusal, a cancelled waiter loses no slot, and history outlives the loop."""
     uvloop = pytest.importorskip("uvloop", reason="uvloop is not for this system")
@@ -59,7 +61,7 @@ def test_uvloop_keeps_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
         asyncio.run(burst(exchange.url, exchange.credentials, 4, limiter))
         run_under_uvloop(queue_and_cancel(exchange))
         assert (16, 16) == (exchange.tally().received, exchange.tally().accepted)
-        assert exchange.most_within(1.0) <= 6
+        assert exchange.most_within(SHORT) <= 6
 
 
 def test_every_waiter_gets_its_turn_under_uvloop() -> None:
@@ -100,6 +102,7 @@ def test_a_clock_without_a_resolution_may_be_behind() -> None:
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="tasks are eager from 3.12 on")
+@pytest.mark.usefixtures("short_windows")
 def test_eager_tasks_keep_the_order_and_the_limit(background_exchange: Emulator) -> None:
     """A task that runs as soon as it is made takes its place in the queue as any other."""
     exchange = background_exchange

@@ -13,11 +13,22 @@ import pytest
 
 from okx_sol_async.emulator import Emulator
 from okx_sol_async.emulator.faults import Delay, NoResponse, Reset
+from tests.support.windows import SHORT
+
+pytestmark = pytest.mark.usefixtures("short_windows")
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "money.md"
 PURCHASE: Final = "POST /api/v5/finance/staking-defi/sol/purchase"
-#: Put before the bot: it looks for an order for less than 40 seconds, because here nothing arrives so late.
-HURRY: Final = "from okx_sol_async.staking import _reconciliation\n_reconciliation.SETTLED = 0.5\n"
+#: Put before the bot: it looks for an order for less than 40 seconds, because here nothing arrives so late, and its calls
+#: are counted over a shorter time than OKX's.
+HURRY: Final = f"""
+import attrs
+from okx_sol_async import LocalLimiter
+from okx_sol_async.staking import _reconciliation
+_reconciliation.SETTLED = 0.5
+bucket = LocalLimiter.bucket
+LocalLimiter.bucket = lambda self, key, limit: bucket(self, key, attrs.evolve(limit, seconds={SHORT}))
+"""
 #: Kills the bot at a stage of its second purchase.
 KILL: Final = """
 import os, signal

@@ -63,6 +63,7 @@ async def test_a_client_made_again_finds_its_history(exchange: Emulator) -> None
     assert 0 == exchange.tally().refused
 
 
+@pytest.mark.usefixtures("short_windows")
 def test_a_second_event_loop_finds_the_history_too(background_exchange: Emulator) -> None:
     """Nor does a second `asyncio.run`."""
     exchange = background_exchange
