@@ -34,17 +34,29 @@ def up_to_date(package: Path) -> set[str]:
     }
 
 
+def shown(mutant: Mutant) -> str:
+    """Return a mutant as the file names it."""
+    return f"{mutant.text}  [{mutant.change}]"
+
+
+def survived(path: str) -> list[str]:
+    """Return the mutants of a module that survived the last time."""
+    found = recorded().get(path, {}).get("survived", [])
+    assert isinstance(found, list)
+    return found
+
+
 def record(
     package: Path, path: str, mutants: Sequence[Mutant], known: Sequence[Mutant], alive: Sequence[Mutant]
 ) -> None:
     """Write the outcome of one module."""
-    survived = [f"{mutant.text}  [{mutant.change}]" for mutant in alive if mutant.path == path]
+    survivors = [shown(mutant) for mutant in alive if mutant.path == path]
     equivalent = sum(mutant.path == path for mutant in known)
     outcome = {
         "code": digest(package / path),
         "mutants": len(mutants),
         "equivalent": equivalent,
-        "killed": len(mutants) - equivalent - len(survived),
-        "survived": survived,
+        "killed": len(mutants) - equivalent - len(survivors),
+        "survived": survivors,
     }
     FILE.write_text(json.dumps(recorded() | {path: outcome}, indent=1, sort_keys=True) + "\n", encoding="utf-8")

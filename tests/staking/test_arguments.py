@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from okx_sol_async import (
     ConfigurationError,
     OrderStatus,
+    OrderType,
+    Write,
 )
 from okx_sol_async.staking._arguments import checked_amount
 from tests.support.recorder import recording
@@ -105,6 +107,8 @@ async def test_the_bounds_of_a_page_are_sent_in_milliseconds() -> None:
         {"status": 1},
         {"after": datetime(2026, 1, 1)},  # noqa: DTZ001 - that is the mistake
         {"before": -1},
+        {"before": 10**14},
+        {"before": "1" * 15},
         {"before": True},
         {"after": 1683413171.5},
         {"after": "yesterday"},
@@ -123,6 +127,59 @@ async def test_a_wrong_argument_is_not_sent(arguments: dict[str, object]) -> Non
             await staking.purchase_redeem_history(**arguments)  # type: ignore[arg-type]
 
     assert [] == recorder.targets
+
+
+async def test_the_first_and_the_last_millisecond_of_a_page_bound() -> None:
+    """The year 1970 begins with one, and a bound has fourteen digits at most, as a number and as text."""
+    async with recording() as (recorder, staking):
+        await staking.purchase_redeem_history(after=datetime(1970, 1, 1, tzinfo=UTC), before=0)
+        await staking.purchase_redeem_history(after=10**14 - 1, before="9" * 14)
+
+    assert ["after=0&before=0", f"after={'9' * 14}&before={'9' * 14}"] == [
+        target.partition("?")[2] for target in recorder.targets
+    ]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("type", "buy"),
+        ("amt", 1),
+        ("amt", None),
+        ("amt", Decimal("NaN")),
+        ("amt", Decimal("Infinity")),
+        ("sent_at", 1683413171001),
+        ("sent_at", datetime(2026, 1, 1)),  # noqa: DTZ001 - that is the mistake
+        ("sent_at", datetime.min.replace(tzinfo=UTC)),
+        ("sent_at", datetime.max.replace(tzinfo=UTC)),
+        ("owner", 1),
+        ("origin", None),
+        ("id", b"1"),
+        ("demo", 1),
+        ("trace_id", 1),
+        ("outcome", "sent"),
+        ("ordered_at", datetime(2026, 1, 1)),  # noqa: DTZ001 - as above
+    ],
+)
+async def test_a_write_with_a_wrong_field_is_not_looked_up(field: str, value: object) -> None:
+    """The error names the field, and nothing is sent. A write is made anywhere: out of a file, or by a test."""
+    write = Write(OrderType.REDEEM, Decimal(1), datetime(2026, 1, 1, tzinfo=UTC), "user:u", "https://x", demo=False)
+    object.__setattr__(write, field, value)
+    async with recording() as (recorder, staking):
+        with pytest.raises(ConfigurationError, match=rf"^write has a wrong {field}: ") as caught:
+            await staking.resolve(write)
+
+    assert "write" == caught.value.argument
+    assert [] == recorder.targets
+
+
+@pytest.mark.parametrize(("amt", "hint"), [(1.5, True), (1, True), ("1,5", False), (None, False)])
+async def test_a_number_that_is_no_decimal_comes_with_a_hint(amt: object, hint: object) -> None:
+    """It says how to write the amount."""
+    with pytest.raises(ConfigurationError) as caught:
+        checked_amount(amt)
+
+    assert hint == ("Decimal('1.5')" in (caught.value.hint or ""))
 
 
 @pytest.mark.parametrize("days", [0, 366, -1, 1.0, True, "7", None])

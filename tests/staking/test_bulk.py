@@ -159,11 +159,24 @@ def test_no_users_give_no_results() -> None:
     assert [] == run(scenario())
 
 
-@pytest.mark.parametrize("concurrency", [0, -1, 1.5, True, None])
+@pytest.mark.parametrize("concurrency", [0, -1, 1.5, True, None, 10_001])
 def test_concurrency_is_a_whole_number(concurrency: object) -> None:
     """The error is raised at once."""
     with pytest.raises(ConfigurationError, match=r"^concurrency must "):
         balances(Session(), [], concurrency=concurrency)  # type: ignore[arg-type]
+
+
+def test_how_many_calls_are_under_way_without_an_argument() -> None:
+    """A hundred; and ten thousand are the most."""
+
+    async def scenario(**arguments: int) -> int:
+        session = Exchange()
+        async for _ in balances(session, users(10_001), **arguments):
+            pass
+        return session.most
+
+    assert 100 == run(scenario())
+    assert 10_000 == run(scenario(concurrency=10_000))
 
 
 def test_ten_thousand_users_need_no_more_memory_than_a_thousand() -> None:

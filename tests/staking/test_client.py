@@ -13,6 +13,7 @@ from okx_sol_async import (
     Rejected,
     Session,
     SolStaking,
+    Write,
     apy_history,
 )
 from okx_sol_async.emulator import EmulatedOrder, Emulator, Product
@@ -98,6 +99,30 @@ async def test_demo_trading_has_no_staking_writes() -> None:
     async with Emulator(demo=True) as exchange, Session(base_url=exchange.url, demo=True) as session:
         with pytest.raises(Rejected, match="live key"):
             await SolStaking(exchange.credentials, session).redeem("1")
+
+
+async def test_a_read_is_made_each_time() -> None:
+    """Without `max_age` no earlier response is shared."""
+    async with Emulator() as exchange, Session(base_url=exchange.url) as session:
+        staking = SolStaking(exchange.credentials, session)
+        for read in (staking.balance, staking.product_info):
+            await read()
+            await read()
+
+        assert 4 == exchange.count()
+
+
+async def test_what_is_read_to_look_up_a_write() -> None:
+    """All that may be its order, or that of a write that cannot be distinguished from it: also the last millisecond."""
+    sent_at = datetime(2026, 1, 1, 0, 0, 0, 1, tzinfo=UTC)
+    async with recording() as (recorder, staking):
+        write = Write("redeem", "1", sent_at, CREDENTIALS.owner, staking._session.origin, demo=False)  # type: ignore[arg-type]
+
+        assert await staking.resolve(write, wait=0) is None
+
+    (target,) = recorder.targets
+    last = sent_at + timedelta(seconds=140)
+    assert f"type=redeem&after={int(last.timestamp()) * 1000 + 1}&limit=100" == target.partition("?")[2]
 
 
 async def test_filters(exchange: Emulator, session: Session) -> None:

@@ -125,6 +125,24 @@ def test_a_watch_gives_what_changes() -> None:
     assert 10 == len(asked)
 
 
+def test_a_watch_without_arguments() -> None:
+    """It asks once a minute, and gives what changes."""
+
+    async def scenario() -> tuple[list[float], list[int]]:
+        session = Exchange(lambda at: balance(int(at // 100)))
+        seen = []
+        async for found in SolStaking(CREDENTIALS, session).watch():
+            seen.append(int(found.amt))
+            if len(seen) == 3:
+                return session.asked, seen
+        raise AssertionError
+
+    asked, seen = run(scenario())
+
+    assert [pytest.approx(60 * beat, abs=0.01) for beat in range(5)] == asked
+    assert [0, 1, 2] == seen
+
+
 def test_a_watch_can_give_every_balance() -> None:
     """With `changes_only=False` each one is given, changed or not."""
     seen, _ = watching_for(35, lambda at: balance(1), every=10, changes_only=False)
@@ -171,6 +189,13 @@ def test_temporary_failures_do_not_stop_a_watch(error: OKXError, caplog: pytest.
         for record in caplog.records
         if record.name == "okx_sol_async"
     ]
+
+
+def test_an_interval_that_is_too_short_to_count() -> None:
+    """It still pauses after a failure, twice as long after each."""
+    _, asked = watching_for(20, lambda at: Unavailable("x"), every=5e-324)
+
+    assert [0, 1, 3, 7, 15] == [round(at, 2) for at in asked]
 
 
 @pytest.mark.parametrize(
@@ -239,18 +264,29 @@ def test_a_pace_does_not_stop_a_watch() -> None:
 
 def test_a_minute_without_a_turn_is_an_outage(caplog: pytest.LogCaptureFixture) -> None:
     """While other calls use the whole limit, the log and `on_outage` say why nothing comes."""
-    reported: list[OKXError | None] = []
+    reported: list[tuple[float, OKXError | None]] = []
+    began: list[float] = []
 
     async def busy(session: Exchange) -> None:
+        began.append(now())
+
         async def again_and_again() -> None:
             while now() - session.began < 80:
                 (await session.six().acquire()).answered()
 
         await asyncio.gather(*(again_and_again() for _ in range(12)))
 
-    watching_for(100, lambda at: balance(1), every=10, busy=busy, on_outage=reported.append)
+    watching_for(
+        100,
+        lambda at: balance(1),
+        every=10,
+        busy=busy,
+        on_outage=lambda error: reported.append((now() - began[0], error)),
+    )
 
-    assert [QueueTimeout, type(None)] == [type(error) for error in reported]
+    assert [QueueTimeout, type(None)] == [type(error) for _, error in reported]
+    # The first call was made at once, and the second one began to wait ten seconds later.
+    assert 10 + 60 == pytest.approx(reported[0][0], abs=0.5)
     assert "no turn within max_wait" in caplog.text
 
 

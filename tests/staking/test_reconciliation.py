@@ -42,8 +42,10 @@ def settled(one: Write, found: Order | None) -> Write:
         (order(0.1), True),
         (order(-34), True),
         (order(34), True),
-        (order(36), False),
-        (order(-36), False),
+        (order(35), True),
+        (order(-35), True),
+        (order(35.001), False),
+        (order(-35.001), False),
         (order(0.1, "1.00000001"), False),
         (order(0.1, "1.000000001"), True),
         (order(0.1, kind=OrderType.REDEEM), False),
@@ -147,6 +149,7 @@ def test_a_write_that_was_resolved_as_none_is_matched_last(outcome: WriteOutcome
     assert find(first, [first, again], [seen]) is seen
     first = attrs.evolve(first, outcome=outcome)
     assert find(again, [first, again], [seen]) is seen
+    assert find(first, [first], [seen]) is seen
 
 
 def test_a_resolved_write_keeps_its_order() -> None:
@@ -188,6 +191,8 @@ def looking(
     Return what is known of it then, its order, after how many seconds, and how often the history was read.
     """
     reads = 0
+    # The orders of all writes that cannot be distinguished from it.
+    farthest = timedelta(seconds=3 * 35 + 35)
 
     async def scenario() -> tuple[Write, Order | None, float, int]:
         loop = asyncio.get_running_loop()
@@ -196,6 +201,7 @@ def looking(
         async def read_orders(since: datetime, until: datetime) -> list[Order]:
             nonlocal reads
             reads += 1
+            assert (NOW - farthest, NOW + farthest) == (since, until)
             return [one for one in history(loop.time() - began) if since <= one.request_time < until]
 
         async def read_log() -> list[Write]:
@@ -268,6 +274,20 @@ def test_an_equal_write_in_flight_is_waited_for() -> None:
     assert order(0.2) == looking(lambda _: [order(0.2), order(1.1)], log=log(WriteOutcome.TAKEN), wait=0)[1]
 
 
+@pytest.mark.parametrize(
+    ("history", "wait", "late", "took"),
+    [([order(0.2)], None, 40.5, 0.5), ([order(0.2)], 0, 0, 0), ([order(0.2)], 3, 0, 3), ([], None, 40.5, 0)],
+)
+def test_how_long_an_equal_write_in_flight_is_waited_for(
+    history: list[Order], wait: float | None, late: float, took: float
+) -> None:
+    """To its last second, but for no longer than it was asked for; and not where there is no order to be shared."""
+    _, found, *rest = looking(lambda _: history, wait=wait, late=late, log=lambda _: [write(1, WriteOutcome.SENT)])
+
+    assert (history or [None])[0] == found
+    assert pytest.approx(took, abs=0.01) == rest[0]
+
+
 @pytest.mark.parametrize("other", [WriteOutcome.SENT, WriteOutcome.TAKEN])
 @pytest.mark.parametrize(("shown_after", "took"), [(-1, 0), (1, 1.5)])
 def test_an_order_that_the_history_does_not_show_yet_is_waited_for(
@@ -300,6 +320,16 @@ def test_an_accepted_write_waits_for_an_order_of_its_own(shown_after: float, exp
     assert None is looking(lambda _: [order(-0.9)], outcome=WriteOutcome.TAKEN, log=lambda _: [write(-1)], wait=0)[1]
 
 
+def test_an_accepted_write_waits_for_ten_seconds() -> None:
+    """From its signature on."""
+    found = [
+        looking(lambda _: [order(-0.9)], outcome=WriteOutcome.TAKEN, log=lambda _: [write(-1)], late=late)[1:3]
+        for late in (9.9, 10)
+    ]
+
+    assert [(order(-0.9), 0.5), (order(-0.9), 0.0)] == [(one, round(took, 2)) for one, took in found]
+
+
 def test_temporary_failures_do_not_end_the_search() -> None:
     """The network that has lost the response may need a while; permanent failures are raised at once."""
 
@@ -315,7 +345,10 @@ def test_temporary_failures_do_not_end_the_search() -> None:
 
     assert order(0.2) == found
     assert 20 <= took <= 25
+    assert order(0.2) == looking(failing(Unavailable("no"), 2), wait=2.4)[1]
     with pytest.raises(Unavailable):
         looking(failing(Unavailable("no"), 100))
+    with pytest.raises(Unavailable):
+        looking(failing(Unavailable("no"), 0.001), wait=0)
     with pytest.raises(AuthenticationError):
         looking(failing(AuthenticationError("no"), 20))

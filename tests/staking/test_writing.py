@@ -87,7 +87,7 @@ async def test_a_receipt_can_be_kept(exchange: Emulator, log: MemoryWriteLog) ->
     async with session_of(exchange, log) as session:
         receipt = await SolStaking(exchange.credentials, session).purchase("1")
         for kept in (pickle.loads(pickle.dumps(receipt)), copy.copy(receipt)):  # noqa: S301 - it is our own
-            assert (receipt, to_json(receipt)) == (kept, to_json(kept))
+            assert (receipt, to_json(receipt), repr(receipt)) == (kept, to_json(kept), repr(kept))
             with pytest.raises(ConfigurationError, match=r"Look for it in staking\.history"):
                 await kept.order()
         assert await receipt.order(wait=0) is not None
