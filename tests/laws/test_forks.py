@@ -17,11 +17,13 @@ from okx_sol_async import (
     ConfigurationError,
     Credentials,
     LocalLimiter,
+    MemoryWriteLog,
     Session,
     SolStaking,
     TokenBucket,
 )
 from okx_sol_async.emulator import Emulator
+from okx_sol_async.emulator.faults import NoResponse
 from okx_sol_async.ratelimit._registry import SWEEP_EVERY, SWEEP_ROUND
 from okx_sol_async.ratelimit._state import CLOCK_DRIFT
 from tests.support.buckets import SIX
@@ -285,3 +287,25 @@ def test_worker_processes_work(background_exchange: Emulator, method: str) -> No
 
     assert [0.0, 0.0] == waits
     assert (15, 15) == (exchange.tally().received, exchange.tally().accepted)
+
+
+@forks
+async def test_what_the_parent_has_in_flight_is_open_for_its_child(exchange: Emulator) -> None:
+    """The parent waits for its response, and the child can only look it up."""
+    exchange.fail_next(NoResponse())
+    log = MemoryWriteLog()
+
+    async def unresolved() -> int:
+        staking = SolStaking(exchange.credentials, Session(base_url=exchange.url, write_log=log))
+        return len([write async for write in staking.unresolved()])
+
+    async with Session(base_url=exchange.url, write_log=log, limiter=LocalLimiter()) as session:
+        task = asyncio.create_task(SolStaking(exchange.credentials, session).purchase("1"))
+        while not exchange.tally().faulted:  # noqa: ASYNC110 - there is no notification
+            await asyncio.sleep(0.01)
+
+        assert 0 == await unresolved()
+        assert "1" == in_child(lambda: asyncio.run(unresolved()))
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task

@@ -2,13 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from itertools import pairwise
 
 import pytest
 
-import okx_sol_async.session
 from okx_sol_async import (
     BALANCE,
     AuthenticationError,
@@ -29,14 +28,10 @@ from okx_sol_async import (
     TransportError,
     Unavailable,
 )
-from okx_sol_async.emulator import Emulator
-from okx_sol_async.emulator.faults import NoResponse
 from okx_sol_async.ratelimit._bucket import TokenBucket
 from okx_sol_async.staking import _polling as watching
 from tests.support.virtual_time import now, run
 
-#: Seconds that nothing takes, however busy the machine is.
-PATIENCE = 60.0
 CREDENTIALS = Credentials("8f1c2d3e-0000-4a5b-9c6d-7e8f90a1b2c3", "22582BD0CFF14C41EDBF1AB98506286D", "Test-Pass#1")
 
 
@@ -372,60 +367,6 @@ def test_every_is_a_number_of_seconds(every: object) -> None:
     """The error is raised at once."""
     with pytest.raises(ConfigurationError, match=r"^every must "):
         SolStaking(CREDENTIALS, Session()).watch(every=every)  # type: ignore[arg-type]
-
-
-async def test_a_watch_over_the_network(exchange: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Changes come through; closing in the middle of a call ends it, and leaves nothing behind."""
-    # It does not end because closing gives up on it.
-    monkeypatch.setattr(okx_sol_async.session, "_CLOSING_TIMEOUT", None)
-    async with Session(base_url=exchange.url, timeout=PATIENCE) as session:
-        seen = []
-        async for found in SolStaking(exchange.credentials, session).watch(every=0.01):
-            seen.append(found.amt)
-            if len(seen) == 3:
-                break
-            exchange.user.balance = balance(len(seen))
-        exchange.fail_next(NoResponse())
-        watch: AsyncGenerator[Balance, None] = SolStaking(exchange.credentials, session).watch(every=0.01)
-        reading = asyncio.create_task(_exhaust(watch))
-        await _faulted(exchange)
-        await session.aclose()
-        await reading
-
-    assert [Decimal("0.01100012"), 1, 2] == seen
-    # It was not asked again, as it is after a timeout.
-    assert [True] == [bool(call.faults) for call in exchange.calls[3:]]
-    assert 0 == exchange.count(code="50011")
-
-
-async def _faulted(exchange: Emulator) -> None:
-    """Wait until a call has its fault."""
-    while not exchange.tally().faulted:  # noqa: ASYNC110 - there is no notification
-        await asyncio.sleep(0.01)
-
-
-async def _exhaust(watch: AsyncGenerator[Balance, None]) -> None:
-    async for _ in watch:
-        pass
-
-
-@pytest.mark.parametrize("moment", ["asleep", "asking"])
-async def test_a_cancelled_watch_is_cancelled(exchange: Emulator, moment: str) -> None:
-    """The cancellation is not swallowed."""
-    asleep = asyncio.Event()
-
-    async def read(session: Session) -> None:
-        async for _ in SolStaking(exchange.credentials, session).watch(every=PATIENCE):
-            asyncio.get_running_loop().call_soon(asleep.set)
-
-    if moment == "asking":
-        exchange.fail_next(NoResponse())
-    async with Session(base_url=exchange.url, timeout=PATIENCE) as session:
-        reading = asyncio.create_task(read(session))
-        await (asleep.wait() if moment == "asleep" else _faulted(exchange))
-        reading.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await reading
 
 
 def test_the_pauses_are_bounded() -> None:

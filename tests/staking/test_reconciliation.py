@@ -171,7 +171,9 @@ def test_related_writes_are_equal_ones_of_the_same_account() -> None:
     ]
     newer = attrs.evolve(lost, outcome=WriteOutcome.TAKEN)
 
-    assert [lost, same] == related(lost, [same, other_amount, *others, write(106), write(-106)])
+    first, last = write(-105), write(105)
+    assert [lost, same] == related(lost, [same, other_amount, *others, write(105.001), write(-105.001)])
+    assert [first, lost, last] == related(lost, [last, first])
     assert [newer, same] == related(lost, [newer, same])
 
 
@@ -237,6 +239,7 @@ def test_an_order_is_looked_for_until_the_signature_expires() -> None:
         (3, 0, 3, 4, WriteOutcome.NOT_SEEN),
         (None, 100, 0, 1, WriteOutcome.NOT_FOUND),
         (0, 100, 0, 1, WriteOutcome.NOT_FOUND),
+        (0, 39.5, 0, 1, WriteOutcome.NOT_SEEN),
         (None, 39.9, 0.1, 2, WriteOutcome.NOT_FOUND),
     ],
 )
@@ -318,6 +321,47 @@ def test_an_accepted_write_waits_for_an_order_of_its_own(shown_after: float, exp
     assert expected == found
     assert min(shown_after, 10) <= took < 15
     assert None is looking(lambda _: [order(-0.9)], outcome=WriteOutcome.TAKEN, log=lambda _: [write(-1)], wait=0)[1]
+
+
+@pytest.mark.parametrize(
+    ("earlier", "shown", "waits"),
+    [
+        (write(-1), order(-0.002), False),
+        (write(-1), order(-0.003), True),
+        (write(-0.998), order(-1), True),
+        (write(-0.997), order(-1), False),
+        (settled(write(-1), order(-0.9)), order(-0.5), False),
+    ],
+)
+def test_whose_an_order_before_an_accepted_write_may_be(earlier: Write, shown: Order, *, waits: bool) -> None:
+    """That of an earlier one whose order is not known, unless it is so near that the clocks may differ by that."""
+    _, found, took, _ = looking(
+        lambda _: [order(-0.9), shown] if earlier.ordered_at else [shown],
+        outcome=WriteOutcome.TAKEN,
+        log=lambda _: [earlier],
+    )
+
+    assert shown == found
+    assert waits == (took > 9)
+
+
+def test_an_accepted_write_without_an_order_stays_accepted() -> None:
+    """OKX said so, whatever the history shows."""
+    known, found, *_ = looking(lambda _: [], outcome=WriteOutcome.TAKEN)
+
+    assert (WriteOutcome.TAKEN, None) == (known.outcome, found)
+
+
+def test_the_order_of_a_later_accepted_write_is_waited_for() -> None:
+    """For its own ten seconds: until then the orders that are shown could be given to the wrong writes."""
+    _, found, took, _ = looking(
+        lambda elapsed: [order(-3.4), order(0.02), *[order(5.02)] * (elapsed > 1)],
+        outcome=WriteOutcome.TAKEN,
+        late=12,
+        log=lambda _: [write(-3.5), write(5, WriteOutcome.TAKEN)],
+    )
+
+    assert (order(0.02), 1.5) == (found, pytest.approx(took, abs=0.01))
 
 
 def test_an_accepted_write_waits_for_ten_seconds() -> None:

@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -112,9 +113,27 @@ async def test_old_writes_are_dropped(log: WriteLog) -> None:
     assert 7 <= len(kept) - 1 <= 8
 
 
+async def test_a_write_is_dropped_after_ten_minutes(log: WriteLog) -> None:
+    """By the first write after them, but no more often than once a minute."""
+    old = write(outcome=WriteOutcome.TAKEN)
+    kept = []
+    for at in (0, 600, 659, 660):
+        await log.put(attrs.evolve(old, sent_at=NOW) if at == 0 else write(at))
+        kept.append(old in await read(log))
+
+    assert [True, True, True, False] == kept
+
+
+async def test_only_writes_are_kept_and_removed(log: WriteLog) -> None:
+    """Anything else is a mistake that is reported at once."""
+    for use in (log.put, log.remove):
+        with pytest.raises(ConfigurationError, match=r"^write must be a Write"):
+            await use("a write")  # type: ignore[arg-type]
+
+
 async def test_a_write_that_may_explain_an_order_of_an_open_one_is_kept(log: WriteLog) -> None:
     """Or it would be missing when the open one is resolved, perhaps days later."""
-    near, far, lost = write(100, outcome=WriteOutcome.TAKEN), write(110, outcome=WriteOutcome.TAKEN), write(0)
+    near, far, lost = write(105, outcome=WriteOutcome.TAKEN), write(105.001, outcome=WriteOutcome.TAKEN), write(0)
     for one in (near, far, lost, write(100_000)):
         await log.put(one)
 
@@ -187,6 +206,34 @@ if child:
     await asyncio.to_thread(printed_by, script)
 
     assert 4 == len(await read(log))
+
+
+async def test_what_fails_leaves_nothing_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write that is refused by the log is not sent, so it must not be there later."""
+    log = SQLiteWriteLog(tmp_path / "writes.db")
+    with monkeypatch.context() as patch:
+        patch.setattr(write_log, "expendable", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            await log.put(write())
+
+    assert [] == await read(log)
+
+
+async def test_owners_are_merged_once(tmp_path: Path) -> None:
+    """Each call introduces its user, and does not wait for the disk to do so."""
+    log = SQLiteWriteLog(tmp_path / "writes.db")
+    await log.merge("key:1", "user:me")
+    log.path.unlink()
+    await log.merge("key:1", "user:me")
+
+    assert not log.path.exists()
+    assert log._executor() is log._executor()
+
+
+def test_what_is_written_is_on_the_disk(tmp_path: Path) -> None:
+    """SQLite waits for the file and, because the end of its journal is the commit, for the folder."""
+    with closing(SQLiteWriteLog(tmp_path / "writes.db")._open()) as file:
+        assert (3,) == file.execute("PRAGMA synchronous").fetchone()
 
 
 def test_the_file_is_readable_by_its_owner_only(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 import asyncio
 import copy
+import gc
 import json
 import pickle
+import weakref
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -263,6 +265,33 @@ async def test_a_write_takes_no_part_while_it_waits_after_a_refusal(exchange: Em
     assert 0 == len(log)
 
 
+async def test_what_a_cancelled_write_has_left_to_be_logged_is_logged(exchange: Emulator) -> None:
+    """Also if nothing but the log itself remembers it."""
+    waiters: list[weakref.ref[asyncio.Future[None]]] = []
+
+    class Slow(MemoryWriteLog):
+        async def put(self, write: Write) -> None:
+            if write.outcome is not WriteOutcome.SENT:
+                waiter = asyncio.get_running_loop().create_future()
+                waiters.append(weakref.ref(waiter))
+                await waiter
+            await super().put(write)
+
+    async with session_of(exchange, Slow()) as session:
+        task = asyncio.create_task(SolStaking(exchange.credentials, session).purchase("1"))
+        await asyncio.sleep(1)
+        task.cancel()
+        await asyncio.sleep(1)
+        gc.collect()
+        assert 2 == len(waiters)
+        for waiter in waiters:
+            found = waiter()
+            assert found is not None
+            found.set_result(None)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
 async def test_a_write_in_flight_is_not_open(exchange: Emulator, log: MemoryWriteLog) -> None:
     """Its caller waits for it."""
     exchange.fail_next(Delay(back=1), endpoint=PURCHASE)
@@ -320,8 +349,9 @@ async def test_a_write_is_resolved_where_it_was_made(exchange: Emulator, log: Me
         with pytest.raises(ConfigurationError, match="another user"):
             await SolStaking(exchange.add_user().credentials, session).resolve(error.write)
         async with session_of(elsewhere, log) as other:
-            with pytest.raises(ConfigurationError, match="another exchange"):
-                await SolStaking(exchange.credentials, other).resolve(error.write)
+            for write, where in ((error.write, ""), (attrs.evolve(error.write, demo=True), " in demo trading")):
+                with pytest.raises(ConfigurationError, match=f"sent to {exchange.url}{where}, .* another exchange"):
+                    await SolStaking(exchange.credentials, other).resolve(write)
         with pytest.raises(ConfigurationError, match=r"^write must ") as caught:
             await SolStaking(exchange.credentials, session).resolve("it")  # type: ignore[arg-type]
         assert "write" == caught.value.argument

@@ -216,3 +216,13 @@ async def test_what_bypasses_the_bucket_is_not_sent_again(wire: aioresponses) ->
 
     assert RateLimited is type(await failure())
     assert 1 == sum(len(calls) for calls in wire.requests.values())
+
+
+async def test_a_purchase_of_which_a_mock_took_the_network_has_a_time(wire: aioresponses) -> None:
+    """It was never signed, so it is that of its response."""
+    wire.post(URL.replace("balance", "purchase"), response_class=_Response, body=envelope("0", data=[]))
+    async with Session() as session:
+        before = session.okx_time
+        receipt = await SolStaking(CREDENTIALS, session).purchase("1")
+
+        assert before <= receipt.sent_at <= session.okx_time
