@@ -59,10 +59,8 @@ class Endpoint(Generic[_R]):
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
 
-    def content(self, parameters: Mapping[str, str] | None) -> bytes | None:
-        """Return what is sent as the body: the parameters of a POST as a JSON object, else `None`."""
-        if self.method == "GET":
-            return None
+    def content(self, parameters: Mapping[str, str] | None) -> bytes:
+        """Return the body of a POST: its parameters as a JSON object."""
         return json.dumps(dict(parameters or {}), separators=(",", ":")).encode()
 
 

@@ -103,8 +103,8 @@ class _Spans:
     #: The context in which the outer span is the current one, and what ends that.
     context: Context
     token: Token[Context]
-    #: The span of the send in flight.
-    inner: Span | None = None
+    #: The span of the send in flight, or of the last one.
+    inner: Span = trace.INVALID_SPAN
 
     @classmethod
     def begin(cls, tracer: trace.Tracer, call: CallInfo, attributes: Attributes) -> _Spans:
@@ -122,10 +122,8 @@ class _Spans:
         self.inner = tracer.start_span(call.endpoint, self.context, SpanKind.CLIENT, found)
 
     def responded(self, event: ResponseEvent) -> None:
-        span, self.inner = self.inner, None
-        if span is not None:
-            span.set_attributes(outcome_of(event))
-            _end(span, event.error, event.code, event.trace_id)
+        self.inner.set_attributes(outcome_of(event))
+        _end(self.inner, event.error, event.code, event.trace_id)
 
     def ended(self, report: CallReport) -> None:
         context.detach(self.token)
@@ -165,5 +163,4 @@ def _writer(meter: Meter, instrument: Instrument) -> Callable[[float, Attributes
             return meter.create_counter(*arguments).add
         case InstrumentKind.UP_DOWN_COUNTER:
             return meter.create_up_down_counter(*arguments).add
-        case InstrumentKind.GAUGE:
-            return meter.create_gauge(*arguments).set
+    return meter.create_gauge(*arguments).set

@@ -263,3 +263,33 @@ async def test_a_finding_is_found_by_its_name(exchange: Emulator) -> None:
     """An unknown name is a KeyError."""
     with pytest.raises(KeyError):
         (await checkup_of(exchange, None))["weather"]
+
+
+async def test_a_key_that_no_region_knows(exchange: Emulator) -> None:
+    """Of OKX's hosts each is asked, and one that does not respond is no home of the key."""
+    async with Emulator() as american:
+
+        @asynccontextmanager
+        async def open_elsewhere(region: Region) -> AsyncIterator[AtRegion]:
+            urls = {Region.US: american.url, Region.EEA: "http://127.0.0.1:9"}
+            async with Session(base_url=urls[region], attempts=1) as session:
+                yield AtRegion(session, region)
+
+        async with Session(base_url=exchange.url) as session:
+            stranger = Credentials("key-1234", "secret-1234", "words-1234")
+            checkup = await check(AtRegion(session, Region.GLOBAL), stranger, open_elsewhere)
+
+    assert Level.ERROR is checkup["region"].level
+    assert "belongs to" not in checkup["region"].message
+
+
+async def test_a_key_with_a_label(exchange: Emulator) -> None:
+    """Both are shown, so that two keys of one user with two labels are noticed."""
+    key = exchange.credentials
+
+    checkup = await checkup_of(exchange, Credentials(key.api_key, key.secret_key, key.passphrase, "alice"))
+
+    assert (Level.OK, f"user {exchange.user.uid}, labelled alice") == (
+        checkup["account"].level,
+        checkup["account"].message,
+    )

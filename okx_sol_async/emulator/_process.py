@@ -42,7 +42,7 @@ class EmulatorProcess:
             checked.restore(state)
         self._settings = json.dumps({"state": None if state is None else str(state), "arguments": arguments})
         self._token = arguments.get("token")
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[str]
         self._environment: dict[str, str] = {}
 
     @property
@@ -112,15 +112,12 @@ class EmulatorProcess:
         self._end()
 
     def _end(self) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
         try:
             # The end of its input ends it.
-            process.communicate(timeout=_PATIENCE)
+            self._process.communicate(timeout=_PATIENCE)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
+            self._process.kill()
+            self._process.communicate()
 
 
 # A proxy of the environment is not for this machine.

@@ -12,7 +12,7 @@ from typing import Self, Unpack
 from okx_sol_async._checks import flag, seconds, whole_number
 from okx_sol_async._settings import SessionSettings
 from okx_sol_async._writes import Write
-from okx_sol_async.errors import ConfigurationError, OutcomeUnknown
+from okx_sol_async.errors import ConfigurationError
 from okx_sol_async.models import Apy, Balance, Order, OrderStatus, OrderType, ProductInfo
 from okx_sol_async.session import Session
 from okx_sol_async.signing._credentials import Credentials
@@ -417,12 +417,7 @@ class SolStaking:
         return await call.run()
 
     async def _write(self, kind: OrderType, amt: object) -> Receipt:
-        try:
-            write = await Writing(self._session, self._credentials, kind, checked_amount(amt)).run()
-        except OutcomeUnknown as error:
-            if error.write is not None:
-                error.look_up = partial(self._look_up, error.write)
-            raise
+        write = await Writing(self._session, self._credentials, kind, checked_amount(amt), self._look_up).run()
         return Receipt(write.type, write.amt, write.sent_at, write.trace_id, partial(self._look_up, write))
 
     async def _look_up(self, write: Write, wait: float | None) -> Order | None:

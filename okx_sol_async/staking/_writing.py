@@ -9,6 +9,7 @@ import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Final, TypeVar
 
 import attrs
@@ -26,6 +27,7 @@ from okx_sol_async.staking._write_log import PROCESS_LOG
 from okx_sol_async.transport._call import Call
 
 T = TypeVar("T")
+LookUp = Callable[[Write, float | None], Awaitable[Order | None]]
 
 logger: Final = logging.getLogger("okx_sol_async")
 
@@ -33,7 +35,7 @@ logger: Final = logging.getLogger("okx_sol_async")
 _ENDPOINTS: Final[dict[OrderType, Endpoint[None]]] = {OrderType.PURCHASE: PURCHASE, OrderType.REDEEM: REDEEM}
 #: The calls of writes that this process has in flight, by the write's id.
 _in_flight: Final[dict[str, Call[None]]] = {}
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
     # They are the parent's.
     os.register_at_fork(after_in_child=_in_flight.clear)
 #: What a cancelled task has left to be written.
@@ -135,13 +137,17 @@ class Writing:
         credentials: the user's key.
         kind: which of the two it is.
         amt: the amount, as `checked_amount` returns it.
+        look_up: looks a write up in the history, within seconds or, for `None`, as long as it takes.
 
     """
 
-    def __init__(self, session: Session, credentials: Credentials, kind: OrderType, amt: Decimal) -> None:
+    def __init__(
+        self, session: Session, credentials: Credentials, kind: OrderType, amt: Decimal, look_up: LookUp
+    ) -> None:
         self._session = session
         self._type = kind
         self._amt = amt
+        self._look_up = look_up
         self._id = uuid.uuid4().hex
         self._log = AccountLog(session, credentials)
         self._write: Write | None = None
@@ -166,7 +172,7 @@ class Writing:
         except OutcomeUnknown as error:
             write = self._ended(WriteOutcome.UNKNOWN, error.trace_id, error.sent_at)
             await self._log.settle(write)
-            error.write = write
+            error.write, error.look_up = write, partial(self._look_up, write)
             error.hint = "Look it up before you send it again: await error.resolve()."
             raise
         except OKXError:

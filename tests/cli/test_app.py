@@ -1,15 +1,16 @@
 """One run of the command line: what is typed, how it ends, and what it leaves behind."""
 
 import json
+import runpy
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-import okx_sol_async.__main__
 from okx_sol_async import __version__
 from okx_sol_async.cli._app import run
 from okx_sol_async.emulator import Emulator
@@ -366,9 +367,20 @@ def test_ctrl_c_after_the_command_is_quiet(monkeypatch: pytest.MonkeyPatch, disp
         signal.signal(signal.SIGINT, before)
 
 
-def test_the_module_is_the_same_command() -> None:
+def test_the_module_is_the_same_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """``python -m okx_sol_async`` runs what ``okx-sol`` runs."""
-    assert main is okx_sol_async.__main__.main
+    monkeypatch.setattr(sys, "argv", ["okx-sol", "--version"])
+    runpy.run_module("okx_sol_async", run_name="__main__")
+
+    assert f"{__version__}\n" == capsys.readouterr().out
+
+
+def test_a_command_runs_in_any_thread(as_user: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+    """A program may run one beside its own work; signals stay the main thread's."""
+    with ThreadPoolExecutor(1) as other:
+        assert 0 == other.submit(run, ["balance", "--json"]).result()
+
+    assert "0.01100012" == json.loads(capsys.readouterr().out)["amt"]
 
 
 def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:

@@ -71,3 +71,14 @@ def test_a_clock_without_a_source_is_the_machines() -> None:
     """A clock without a source is the machine's."""
     assert ExchangeClock().is_the_machines
     assert not ExchangeClock(lambda: 0.0).is_the_machines
+
+
+def test_set_back() -> None:
+    """The clock may be set back, which undoes nothing."""
+    exchange = Emulator(now=NOON.timestamp)
+    exchange.user.balance = okso("2")
+    exchange.user.redeem(Decimal(2))
+    exchange.set_time(NOON + timedelta(days=3))
+    exchange.set_time(NOON - timedelta(days=1))
+
+    assert (NOON - timedelta(days=1), Decimal(102)) == (exchange.now(), exchange.user.sol)

@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 import urllib.request
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import aiohttp
@@ -97,6 +97,15 @@ class TestServing:
                 exchange.__enter__()
         with pytest.raises(ConfigurationError, match="once"):
             await exchange.__aenter__()
+
+    def test_closing_again(self) -> None:
+        """It does nothing."""
+        with Emulator() as exchange, ExitStack() as stack:
+            stack.push(exchange)
+        url = URL(exchange.url)
+        assert url.host is not None
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((url.host, url.port or 0))
 
     def test_no_url_before_serving(self) -> None:
         """Before it serves, an emulator has no url, but it has users."""

@@ -9,17 +9,18 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from okx_sol_async import Session, SolStaking
-from okx_sol_async.emulator import EmulatorProcess
+from okx_sol_async.emulator import EmulatorProcess, _process
 from okx_sol_async.errors import ConfigurationError
 
 
 @pytest.fixture(scope="module", name="process")
-def _process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorProcess]:
+def _serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorProcess]:
     state = tmp_path_factory.mktemp("state") / "state.json"
     state.write_text('{"users": [{"balance": {"amt": "3"}}]}', "utf-8")
     with EmulatorProcess(state=state, window="fixed", latency=0.001, token="t") as process:
@@ -75,3 +76,33 @@ def test_it_ends_with_its_parent() -> None:
             os.kill(parent.pid, signal.SIGKILL)
             # The connection ends with the process that serves it.
             assert b"" == connection.recv(1)
+
+
+def program(folder: Path, *lines: str) -> str:
+    """Return the path of a program that does something else than serve."""
+    path = folder / "program"
+    path.write_text("\n".join(("#!/bin/sh", *lines)), "utf-8")
+    path.chmod(0o700)
+    return str(path)
+
+
+def test_a_process_that_ends_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an error that says where to look, and no exchange."""
+    monkeypatch.setattr(sys, "executable", program(tmp_path, "exit 1"))
+    process = EmulatorProcess()
+    with pytest.raises(ConfigurationError, match="ended at once") as caught:
+        process.__enter__()
+
+    assert "port" in (caught.value.hint or "")
+    assert {} == process.environment
+
+
+def test_a_process_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test run does not hang because of it."""
+    monkeypatch.setattr(sys, "executable", program(tmp_path, """echo '{"OKX_BASE_URL": "'$$'"}'""", "exec sleep 600"))
+    monkeypatch.setattr(_process, "_PATIENCE", 0.0)
+    with EmulatorProcess() as process:
+        pid = int(process.url)
+
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)

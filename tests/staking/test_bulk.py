@@ -226,3 +226,12 @@ async def test_an_invalid_key_does_not_hide_the_others() -> None:
             SolStaking("oops", session)  # type: ignore[arg-type]
 
     assert {ConfigurationError, Balance} == {type(one) for one in found}
+
+
+async def test_one_user_is_not_many(exchange: Emulator, session: Session) -> None:
+    """What cannot be iterated over is refused at once, and nothing is sent."""
+    with pytest.raises(ConfigurationError, match="Credentials is none") as caught:
+        balances(session, exchange.credentials)  # type: ignore[arg-type] # that is the point
+
+    assert "credentials" == caught.value.argument
+    assert () == exchange.calls

@@ -11,6 +11,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -315,3 +316,25 @@ def test_the_path_is_that_of_a_file(path: object) -> None:
         SQLiteWriteLog(path)  # type: ignore[arg-type]
 
     assert "path" == caught.value.argument
+
+
+async def test_the_repr_of_a_log_shows_no_owner() -> None:
+    """It says how many writes it holds."""
+    log = MemoryWriteLog()
+    await log.put(write(owner="user:secret"))
+
+    assert "<MemoryWriteLog of 1 writes>" == repr(log)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("owner", 5), ("amt", Decimal("NaN")), ("type", OrderType("gift")), ("demo", None)]
+)
+async def test_a_write_with_a_wrong_field_is_not_kept(log: WriteLog, field: str, value: object) -> None:
+    """The error names the field, and the log stays as it was."""
+    wrong: Any = attrs.evolve(write(), **{field: value})
+
+    with pytest.raises(ConfigurationError, match=f"write has a wrong {field}") as caught:
+        await log.put(wrong)
+
+    assert "write" == caught.value.argument
+    assert [] == await read(log)

@@ -102,7 +102,7 @@ async def _balances(connected: ConnectedExchange, every: float, live: Live) -> A
     """Give each balance, and draw the table again each second meanwhile."""
     balances = connected.staking().watch(every=every, changes_only=False)
     while True:
-        coming = asyncio.ensure_future(anext(balances, None))
+        coming = asyncio.ensure_future(anext(balances))
         try:
             while not coming.done():
                 live.refresh()
@@ -110,7 +110,4 @@ async def _balances(connected: ConnectedExchange, every: float, live: Live) -> A
         finally:
             coming.cancel()
             await asyncio.wait({coming})
-        balance = coming.result()
-        if balance is None:
-            return
-        yield balance
+        yield coming.result()

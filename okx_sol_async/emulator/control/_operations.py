@@ -17,7 +17,6 @@ from okx_sol_async.emulator.control._fault_values import fault_of, value_of
 from okx_sol_async.emulator.control._snapshot import StoredBalance, from_plain, to_plain
 from okx_sol_async.emulator.faults._injections import Injection
 from okx_sol_async.emulator.gateway._journal import JournalEntry
-from okx_sol_async.errors import ConfigurationError
 from okx_sol_async.models import Balance
 from okx_sol_async.signing._credentials import Credentials
 
@@ -255,9 +254,7 @@ def _move_clock(request: ControlRequest) -> object:
     if "now" in body:
         try:
             request.exchange.set_time(datetime.fromisoformat(str(body["now"])))
-        except ValueError as error:
-            if isinstance(error, ConfigurationError):
-                raise
+        except ValueError:
             raise wrong(body["now"], "now", "a time in RFC 3339") from None
     if "advance" in body:
         request.exchange.advance(body["advance"], limits=body.get("limits", False))

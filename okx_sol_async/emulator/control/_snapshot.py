@@ -171,8 +171,6 @@ def from_plain(value: object, kind: type[Any], name: str) -> Any:  # noqa: ANN40
         raise ConfigurationError(message, argument=name)
     try:
         return _converter.structure(value, kind)
-    except ConfigurationError:
-        raise
     except (ClassValidationError, IterableValidationError) as group:
         field, cause = _first_cause(group)
         field = field or name
@@ -205,10 +203,10 @@ def _first_cause(error: Exception) -> tuple[str, Exception]:
         extra = min(error.extra_fields)
         return extra, ValueError("there is no such field")
     if isinstance(error, ClassValidationError | IterableValidationError):
-        for inner in error.exceptions:
-            field, cause = _first_cause(inner)
-            notes = getattr(inner, "__notes__", [])
-            own = next((name for note in notes if (name := getattr(note, "name", ""))), "")
-            return field or str(own), cause
+        inner = error.exceptions[0]
+        field, cause = _first_cause(inner)
+        notes = getattr(inner, "__notes__", [])
+        own = next((name for note in notes if (name := getattr(note, "name", ""))), "")
+        return field or str(own), cause
     argument = error.argument if isinstance(error, ConfigurationError) else None
     return argument or "", error

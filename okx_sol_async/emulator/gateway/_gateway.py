@@ -71,10 +71,6 @@ class Gateway:
         elif user is not None:
             self._accept(route, user.uid, request.at)
 
-    def spend(self, endpoint: str, caller: str, at: float) -> bool:
-        """Count a call that was never sent, as if ``caller`` had made it elsewhere; whether it was within the limit."""
-        return self._accept(ROUTES[endpoint], caller, at)
-
     def respond(self, request: ReceivedRequest) -> ExchangeResponse:
         """Do what a request asks for, or refuse it."""
         with self._state.lock:

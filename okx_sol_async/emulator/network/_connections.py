@@ -86,13 +86,9 @@ class ClientConnection(asyncio.Protocol):
 
     def reset(self) -> None:
         """Abort it at once, so that the client gets a reset."""
-        transport = self._transport
-        if transport is None:
-            return
-        sock = transport.get_extra_info("socket")
-        if sock is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
-        transport.abort()
+        if self._transport is not None:
+            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+            self._transport.abort()
 
 
 class ListeningPort:

@@ -95,3 +95,24 @@ def test_all_pages_of_a_history(then: Emulator, tmp_path: Path) -> None:
     # The line is gone in the end, and the cursor is there again.
     assert shown.raw.endswith("\x1b[2K")
     assert "\x1b[?25h" in shown.raw.rpartition("\x1b[?25l")[2]
+
+
+def test_a_history_without_orders(as_user: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is a sentence and no empty table."""
+    assert 0 == run(["history"])
+
+    assert "no purchases and no redemptions\n" == capsys.readouterr().out
+
+
+def test_pages_are_not_reported_where_there_is_no_terminal(then: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+    """A script gets its orders, and stderr is for what a person has to do."""
+    then.user.add_orders(
+        EmulatedOrder(type="purchase", amt=Decimal(n), request_time=NOW - timedelta(days=50, minutes=n))
+        for n in range(1, 101)
+    )
+
+    assert 0 == run(["history", "--json"])
+
+    output = capsys.readouterr()
+    assert 103 == len(output.out.splitlines())
+    assert "orders" not in output.err

@@ -13,7 +13,7 @@ from okx_sol_async.cli.commands._watch import watch
 from okx_sol_async.cli.render._messages import log_on_stderr
 from okx_sol_async.emulator import Emulator
 from okx_sol_async.models import Balance
-from tests.support.terminals import running, terminal
+from tests.support.terminals import running, set_of, terminal
 
 BALANCE = Balance("OKSOL", Decimal("1234567.123456789"), Decimal("0.00000012"), Decimal("0.00000012"))
 
@@ -46,6 +46,19 @@ def test_a_terminal_shows_a_table_that_is_kept_up_to_date() -> None:
     assert "earlier" in shown.text
     assert "\x1b[?25h" in shown.raw.rpartition("\x1b[?25l")[2]
     assert "Traceback" not in shown.text
+
+
+def test_a_terminal_shows_an_outage(as_user: Emulator) -> None:
+    """The table says since when there is no response, and goes on."""
+    with terminal("watch", "--every", "0.05", **set_of(as_user)) as shown:
+        shown.wait_for("0.01100012")
+        with as_user.outage():
+            shown.wait_for("no response since")
+        as_user.user.balance = BALANCE
+        shown.wait_for("1234567.123456789")
+        shown.interrupt()
+
+        assert 130 == shown.end()
 
 
 def test_a_terminal_is_as_it_was_after_termination() -> None:

@@ -1,5 +1,6 @@
 """``okx-sol purchase`` and ``okx-sol redeem``."""
 
+import asyncio
 import json
 import os
 import pty
@@ -8,13 +9,17 @@ import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 
+import attrs
 import pytest
 
 from okx_sol_async.cli._app import run
 from okx_sol_async.cli.commands import _write as write
 from okx_sol_async.emulator import Emulator, faults
 from okx_sol_async.staking import _reconciliation as outcomes
+from okx_sol_async.staking._client import SolStaking
+from okx_sol_async.staking._receipts import Receipt
 from tests.support.terminals import set_of, terminal
 
 PURCHASE = "POST /api/v5/finance/staking-defi/sol/purchase"
@@ -247,3 +252,58 @@ def test_ctrl_c_while_an_order_is_on_its_way(ending: signal.Signals) -> None:
             assert 12 == shown.end()
         assert "it may have happened" in shown.text
         assert "Traceback" not in shown.text
+
+
+async def interrupted(happens: Callable[[], object]) -> int:
+    """Interrupt a purchase as Ctrl-C does, as soon as something has happened, and return its exit code."""
+    sending = asyncio.create_task(write.purchase("1.5", yes=True))
+    while not happens():  # noqa: ASYNC110 - the exchange is in another thread
+        await asyncio.sleep(0.001)
+    sending.cancel()
+    return await sending
+
+
+async def test_ctrl_c_before_an_order_is_sent(
+    as_user: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """While it waits for its turn nothing has happened, and the message says so."""
+    waits: list[Decimal] = []
+
+    async def purchase(_: SolStaking, amt: Decimal) -> None:
+        waits.append(amt)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(SolStaking, "purchase", purchase)
+
+    assert 130 == await interrupted(lambda: waits)
+    expected = ["okx-sol: interrupted before the purchase was sent", "Nothing happened."]
+    assert expected == capsys.readouterr().err.splitlines()
+    assert () == as_user.user.orders
+
+
+async def test_ctrl_c_while_an_order_is_looked_up(as_user: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+    """It may have happened, and the message says where to look."""
+    as_user.fail_next(faults.Reset(processed=True), endpoint=PURCHASE)
+    as_user.fail_next(faults.NoResponse(), endpoint=HISTORY)
+
+    assert 130 == await interrupted(lambda: as_user.tally(endpoint=HISTORY).received)
+    *_, interrupted_, advice = capsys.readouterr().err.splitlines()
+    assert "okx-sol: interrupted before it was found" == interrupted_
+    assert "Check okx-sol history before you do it again." == advice
+
+
+def test_an_accepted_order_without_a_trace_id(
+    as_user: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A response without OKX's id of the call is a response all the same."""
+    purchase = SolStaking.purchase
+
+    async def without_trace_id(staking: SolStaking, amt: Decimal) -> Receipt:
+        return attrs.evolve(await purchase(staking, amt), trace_id=None)
+
+    monkeypatch.setattr(SolStaking, "purchase", without_trace_id)
+
+    assert 0 == run(["purchase", "1.5", "--yes"])
+    accepted, order = capsys.readouterr().out.splitlines()
+    assert "accepted: purchase of 1.5 SOL" == accepted
+    assert order.startswith("order     success")

@@ -1,5 +1,7 @@
 """Errors on stderr."""
 
+import sys
+
 import pytest
 
 from okx_sol_async.cli._app import run
@@ -39,3 +41,11 @@ def test_an_error_without_a_terminal_is_one_line(as_user: Emulator, capsys: pyte
     assert 3 == run(["balance"])
 
     assert 2 == len(capsys.readouterr().err.splitlines())
+
+
+def test_an_error_without_a_standard_error(as_user: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is nothing to write it to, the exit code says it."""
+    as_user.fail_next(Refusal("50119"), times=None)
+    monkeypatch.setattr(sys, "stderr", None)
+
+    assert 3 == run(["balance"])

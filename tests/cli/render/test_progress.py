@@ -33,3 +33,12 @@ def test_without_a_terminal_nothing_moves(as_user: Emulator) -> None:
         _, complaint = process.communicate()
 
     assert (0, "") == (process.returncode, complaint)
+
+
+def test_in_a_dumb_terminal_nothing_moves(as_user: Emulator) -> None:
+    """What cannot move the cursor shows no control sequence."""
+    with terminal("balance", TERM="dumb", **set_of(as_user)) as shown:
+        assert 0 == shown.end()
+
+    assert "Staked " in shown.raw
+    assert "\x1b" not in shown.raw

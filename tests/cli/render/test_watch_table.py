@@ -66,3 +66,11 @@ def test_a_narrow_terminal_shows_the_latest_bars(columns: int, bars: int) -> Non
 
     (line,) = [line.removeprefix("Staked").strip() for line in picture(table, columns).splitlines() if "█" in line]
     assert (bars, "█") == (len(line), line[-1])
+
+
+def test_without_interest_there_is_no_list_of_it() -> None:
+    """What has just been staked has earned nothing yet."""
+    table = WatchTable("", 1.0)
+    table.update(attrs.evolve(BALANCE, latest_interest_accrual=Decimal(0), total_interest_accrual=Decimal(0)), NOW)
+
+    assert not [line for line in picture(table, 80).splitlines() if line.startswith("Interest ")]

@@ -107,6 +107,9 @@ class TestArguments:
             exchange.add_user(demo=bad)
         with pytest.raises(ConfigurationError, match="credentials"):
             exchange.user.add_key(bad)
+        for address in ("home", 5):
+            with pytest.raises(ConfigurationError, match="ips"):
+                exchange.user.add_key(ips=[address])
 
     def test_a_key_has_one_user(self) -> None:
         """A key that the exchange holds cannot be given again, and the error does not show it."""

@@ -12,9 +12,11 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import attrs
 import pytest
 
 from okx_sol_async.emulator import Emulator, faults
+from okx_sol_async.emulator.control import _api
 from okx_sol_async.emulator.control._operations import OPERATIONS
 from okx_sol_async.errors import ConfigurationError
 from tests.support.signed_calls import BALANCE_PATH, NOON, Caller, Staker, signed
@@ -247,6 +249,7 @@ class TestGuard:
         ("POST", "/faults", {"fault": "Page", "endpoint": "GET /"}, "endpoint"),
         ("POST", "/faults", {"fault": "Page", "user": "1"}, "user"),
         ("POST", "/faults", {"faults": 1}, "faults"),
+        ("POST", "/faults", {"faults": [], "status": 503}, "status"),
         ("POST", "/users", {"sol": 1}, "sol"),
         ("POST", "/users", {"balance": {"amt": "x"}}, "amt"),
         ("POST", "/users", {"color": 1}, "color"),
@@ -254,10 +257,12 @@ class TestGuard:
         ("PATCH", "/product", {"rate": "-1"}, "rate"),
         ("POST", "/clock", {"advance": -1}, "by"),
         ("POST", "/clock", {"now": "noon"}, "now"),
+        ("POST", "/clock", {"now": "2026-01-15T14:00"}, "now"),
         ("POST", "/restore", {"users": [{"color": 1}]}, "color"),
         ("POST", "/stubs", {"path": "x"}, "path"),
         ("GET", "/requests?colour=1", None, "colour"),
         ("GET", "/requests?limit=x", None, "limit"),
+        ("GET", "/most-within?seconds=x", None, "seconds"),
     ],
 )
 async def test_errors_name_the_field(control: Control, method: str, path: str, body: object, field: str) -> None:
@@ -268,6 +273,28 @@ async def test_errors_name_the_field(control: Control, method: str, path: str, b
     assert (400, field) == (status, value["field"])
     assert value["error"].startswith(field) or field in value["error"]
     assert before == control.exchange.snapshot()
+
+
+@pytest.mark.parametrize("value", ["trade", [1]])
+async def test_permissions_are_a_list_of_texts(control: Control, value: object) -> None:
+    """One word is not taken for its letters."""
+    user = control.exchange.user
+    status, error = await control("POST", f"/users/{user.uid}/keys", {"permissions": value})
+
+    assert (400, "permissions", 1) == (status, error["field"], len(user.keys))
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b"[" * 100_000, b"\xff"])
+async def test_a_body_that_is_no_object(control: Control, body: bytes) -> None:
+    """It is a 400 that says so."""
+    url = f"{control.exchange.url}/_emulator/faults"
+    async with control.http.post(url, data=body, headers={"Content-Type": "application/json"}) as response:
+        assert (400, None) == (response.status, (await response.json())["field"])
+
+
+async def test_localhost_is_this_machine(control: Control) -> None:
+    """The page is served under the name that people type."""
+    assert 200 == (await control("GET", "/users", headers={"Host": "localhost:8080"}))[0]
 
 
 async def test_the_document_has_every_operation(control: Control) -> None:
@@ -297,6 +324,25 @@ async def test_events(frozen_exchange: Emulator, control: Control, staker: Stake
             assert line
         entry = json.loads((await response.content.readline()).removeprefix(b"data: "))
     assert ("0", frozen_exchange.calls[0].trace_id) == (entry["code"], entry["trace_id"])
+
+
+async def test_a_slow_reader_of_events_gets_the_latest(
+    frozen_exchange: Emulator, control: Control, staker: Staker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest are left out, so that the memory of the exchange does not grow."""
+    monkeypatch.setattr(_api, "_EVENTS", 1)
+    await staker.get("balance")
+    [entry] = frozen_exchange.calls
+    async with control.http.get(f"{frozen_exchange.url}/_emulator/events") as response:
+        await response.content.readline()
+        [listen] = frozen_exchange.journal.listeners
+        for number in range(3):
+            listen(attrs.evolve(entry, trace_id=f"{number}"))
+        while await response.content.readline() != b"event: request\n":
+            pass
+        shown = json.loads((await response.content.readline()).removeprefix(b"data: "))
+
+    assert "2" == shown["trace_id"]
 
 
 async def test_control_calls_are_no_calls(frozen_exchange: Emulator, control: Control) -> None:

@@ -1,10 +1,10 @@
 """Snapshots and state files: the whole state of an exchange as plain types."""
 
 import json
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -92,11 +92,14 @@ def test_a_state_file_in_toml(tmp_path: Path) -> None:
         ({"users": []}, "users"),
         ({"users": [{"sol": "x"}]}, "sol"),
         ({"users": [{"orders": [{"type": "stake", "amt": "1", "request_time": "2026-01-15T14:00:00Z"}]}]}, "type"),
+        ({"users": [{"sol": 1.5}]}, "sol"),
+        ({"users": [{"orders": [{"type": "redeem", "amt": "1", "request_time": "2026-01-15T14:00"}]}]}, "request_time"),
+        ([], "snapshot"),
         ({"product": {"rate": "-1"}}, "rate"),
         ({"faults": [{"faults": [{"fault": "Nonsense"}]}]}, "fault"),
     ],
 )
-def test_a_wrong_field_is_named(snapshot: Mapping[str, object], field: str) -> None:
+def test_a_wrong_field_is_named(snapshot: Any, field: str) -> None:  # noqa: ANN401 - that is the point
     """A wrong or unknown field is named."""
     with pytest.raises(ConfigurationError) as caught:
         Emulator().restore(snapshot)
@@ -131,3 +134,13 @@ def test_reset() -> None:
         assert (Decimal(7), 1, ()) == (exchange.user.sol, len(exchange.users), exchange.unused_faults)
         with pytest.raises(ConfigurationError, match="endpoint"):
             exchange.fail_next(faults.Reset(), endpoint="GET /x")
+
+
+def test_a_reset_before_it_serves() -> None:
+    """Calls and faults go; there is no beginning to return to yet."""
+    exchange = Emulator()
+    exchange.user.sol = Decimal(7)
+    exchange.fail_next(faults.Reset())
+    exchange.reset()
+
+    assert (Decimal(7), ()) == (exchange.user.sol, exchange.faults)

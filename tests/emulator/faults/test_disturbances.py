@@ -9,16 +9,21 @@ import pytest
 
 from okx_sol_async.emulator import Emulator, Tally
 from okx_sol_async.emulator.faults import (
+    CloseConnection,
     CloseIdle,
     DateHeader,
     Delay,
     ExtraHeader,
+    Fault,
+    HugeBody,
     Refusal,
+    Reset,
     SlowResponse,
     StaleConnection,
     TruncateResponse,
     WrongClock,
 )
+from tests.support.machines import until
 from tests.support.signed_calls import (
     BALANCE_PATH,
     NOW,
@@ -181,6 +186,24 @@ class TestDisturbances:
 
             assert b"" == await kept.everything()
         assert 1 == injection.hits
+
+    @pytest.mark.parametrize(
+        "fault", [SlowResponse(100), CloseIdle(1), Reset(), CloseConnection(), HugeBody(100_000_000)]
+    )
+    async def test_a_client_that_leaves_early(
+        self, frozen_exchange: Emulator, caplog: pytest.LogCaptureFixture, fault: Fault
+    ) -> None:
+        """It ends the response, whatever was to come, and nothing is logged or left."""
+        frozen_exchange.fail_next(fault, Delay(back=0.1))
+        async with Wire(frozen_exchange) as wire:
+            wire.send()
+            await until(lambda: frozen_exchange.calls)
+            if fault == SlowResponse(100):
+                await wire.reader.read(1)
+        await asyncio.sleep(2)
+
+        assert [] == caplog.record_tuples
+        assert 1 == len(asyncio.all_tasks())
 
     @pytest.mark.shows_secrets("it signs by hand, so aiohttp's frames hold plain headers")
     async def test_aiohttp_sends_again_on_a_stale_connection(self, frozen_exchange: Emulator, staker: Staker) -> None:

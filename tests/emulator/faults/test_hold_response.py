@@ -105,6 +105,14 @@ class TestHoldResponse:
         await call
         await SolStaking(exchange.credentials, session).balance()
 
+    async def test_a_stop_before_there_is_a_response(self, exchange: Emulator, session: Session) -> None:
+        """It is not held at all."""
+        held = exchange.fail_next(HoldResponse(), Delay(there=1.0))
+        call = asyncio.ensure_future(SolStaking(exchange.credentials, session).balance())
+        await until(lambda: held.hits)
+        held.stop()
+        assert await call
+
     @pytest.mark.real_clock
     async def test_an_exchange_in_another_thread(self, background_exchange: Emulator) -> None:
         """It is released from the thread of the test."""

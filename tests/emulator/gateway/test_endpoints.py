@@ -15,6 +15,7 @@ import pytest
 
 from okx_sol_async.emulator import Emulator, Maintenance
 from okx_sol_async.emulator.faults import Refusal
+from okx_sol_async.errors import ConfigurationError
 from okx_sol_async.models import Balance
 from okx_sol_async.pytest_plugin import okx_emulator  # noqa: F401 - found here also where the package is not installed
 from tests.support.signed_calls import (
@@ -132,6 +133,10 @@ async def test_system_status(frozen_exchange: Emulator, call: Caller) -> None:
     )
     await asyncio.sleep(5)
     assert success() == await call(frozen_exchange, {}, f"{path}?state=ongoing")
+    await asyncio.sleep(5)
+    assert "51000" == (await call(frozen_exchange, {}, f"{path}?state=perhaps"))[1]["code"]
+    with pytest.raises(ConfigurationError, match="maintenance"):
+        frozen_exchange.maintenance = ["Upgrade"]  # type: ignore[list-item] # that is the point
 
 
 class TestResponses:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import pytest
 import uvloop
+from yarl import URL
 
 from okx_sol_async.emulator import Emulator
 from okx_sol_async.emulator.faults import (
@@ -95,6 +97,15 @@ class TestOutages:
             with exchange.outage():
                 assert await refused(exchange)
             assert (await raw(exchange))[0].startswith(b"HTTP/1.1 200")
+
+    def test_in_a_test_without_a_loop(self) -> None:
+        """So does one that has no event loop."""
+        with Emulator() as exchange:
+            url = URL(exchange.url)
+            assert url.host is not None
+            with exchange.outage(), pytest.raises(ConnectionRefusedError):
+                socket.create_connection((url.host, url.port or 0))
+            socket.create_connection((url.host, url.port or 0)).close()
 
     @pytest.mark.parametrize("background", [False, pytest.param(True, marks=pytest.mark.real_clock)])
     async def test_closing_in_an_outage(self, *, background: bool) -> None:

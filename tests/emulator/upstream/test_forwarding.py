@@ -202,3 +202,12 @@ def test_a_wrong_upstream(url: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Emulator(upstream=url)
     assert "upstream" == caught.value.argument
+
+
+async def test_a_call_that_only_the_emulator_refuses(okx: Emulator, proxy: Emulator, bot: Staker) -> None:
+    """The response upstream is passed on, and how the emulator differs is shown."""
+    okx.fail_next(faults.Body(json.dumps({"code": "0", "data": [], "msg": ""})))
+    status, answer = await bot.get("purchase-redeem-history", type="nonsense")
+
+    assert (200, "0") == (status, answer["code"])
+    assert "status: 200 upstream, 400 in the emulator" in proxy.recording.responses[0].differs
