@@ -23,7 +23,6 @@ TESTED_ELSEWHERE: Final = {
     "_error_codes.py": "test_errors.py",
     "_error_details.py": "test_errors.py",
     "_writes.py": "staking/test_write_log.py",
-    "ratelimit/_estimates.py": "ratelimit/test_bucket.py",
     "ratelimit/_state.py": "ratelimit/test_bucket.py",
     "ratelimit/_turns.py": "ratelimit/test_waiters.py",
     "ratelimit/shared/_batching.py": "ratelimit/shared/test_servers.py",

@@ -33,6 +33,33 @@ def test_history_survives_an_event_loop() -> None:
     assert HOLD == pytest.approx(waited, abs=TICKS)
 
 
+def test_history_is_no_shorter_for_clocks_that_are_late() -> None:
+    """Each response may have come one resolution later than the first clock said, and the second one may be behind."""
+
+    class CoarseLoop(VirtualLoop):
+        def __init__(self) -> None:
+            super().__init__()
+            self._clock_resolution = 0.05
+
+    bucket = TokenBucket(SIX)
+
+    async def spend() -> None:
+        for _ in range(6):
+            (await bucket.acquire()).answered()
+
+    async def wait_for_one() -> float:
+        began = now()
+        await bucket.acquire()
+        return now() - began
+
+    with asyncio.Runner(loop_factory=CoarseLoop) as runner:
+        runner.run(spend())
+    with asyncio.Runner(loop_factory=CoarseLoop) as runner:
+        waited = runner.run(wait_for_one())
+
+    assert HOLD + 0.1 == pytest.approx(waited, abs=TICKS)
+
+
 def test_calls_in_flight_when_a_loop_ends_count_as_abandoned() -> None:
     """Their slots stay in use as those of abandoned calls do."""
     bucket = TokenBucket(SIX)

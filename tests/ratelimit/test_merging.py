@@ -223,6 +223,25 @@ async def _merge_paced(limiter: LocalLimiter, owner: str, into: str) -> None:
     assert all(later - earlier >= slower - TICKS for earlier, later in pairwise(times))
 
 
+@pytest.mark.parametrize(("owner", "into"), [("a", "b"), ("b", "a")])
+def test_a_pace_counts_a_call_of_the_bucket_that_had_none(owner: str, into: str) -> None:
+    """It left just before the merge, so the next one leaves an interval later."""
+
+    async def main() -> None:
+        limiter = LocalLimiter()
+        paced, free = limiter.bucket(key("a"), SIX), limiter.bucket(key("b"), SIX)
+        (await paced.acquire()).refused()
+        await asyncio.sleep(1.5)
+        (await free.acquire()).answered()
+        began = now()
+        limiter.merge(owner, into)
+        (await free.acquire()).answered()
+
+        assert 0.2 == pytest.approx(now() - began, abs=TICKS)
+
+    run(main())
+
+
 def test_waiters_of_a_merged_bucket_keep_their_places() -> None:
     """A merged handle serves the same queue, and its leases end in the same window."""
     limiter = LocalLimiter()
@@ -250,3 +269,18 @@ def test_waiters_of_a_merged_bucket_keep_their_places() -> None:
     run(main())
 
     assert list(range(12)) == left
+
+
+def test_a_merge_after_the_loop_has_ended() -> None:
+    """What was in flight there is given up from then on."""
+    limiter = LocalLimiter()
+
+    async def leave_in_flight() -> None:
+        for owner in "ab":
+            await limiter.bucket(key(owner), SIX).acquire()
+
+    run(leave_in_flight())
+    limiter.merge("a", "b")
+    [bucket] = limiter._buckets.values()
+
+    assert (0, 2) == (bucket.state.window.in_flight, len(bucket.state.window.releases))
