@@ -13,7 +13,7 @@ import pytest
 from sybil.integration.pytest import SybilItem
 
 #: The files that take longest, by the beginning of their path. They begin first, so that no core waits for one of them.
-LONGEST: Final = ("tests/laws/test_scale", "README.md", "docs/testing.md", "tests/simulation", "docs/command_line.md")
+LONGEST: Final = ("README.md", "docs/", "tests/laws/test_money_page.py", "tests/simulation")
 
 # The run starts about a hundred Pythons. Each of them would compile the package and its tests again where this is set.
 sys.dont_write_bytecode = False
@@ -24,7 +24,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     """Say what is about to happen, because the first result takes a while."""
     workers = config.getoption("numprocesses", None) or 1
     return [
-        f"okx-sol-async: the whole suite is about 4,400 tests and takes about four minutes on two cores; workers: {workers}",
+        f"okx-sol-async: the whole suite is about 4,500 tests and takes about two minutes on two cores; workers: {workers}",
         "no account and no network is needed: the calls go to a local exchange. One process: -n 0; some tests: tests/cli",
     ]
 
