@@ -1,5 +1,6 @@
 """Processes of the command line that are forked from one that has imported it: importing takes ten times as long."""
 
+import atexit
 import json
 import os
 import select
@@ -82,6 +83,7 @@ class Piped(Forked):
 def _server() -> socket.socket:
     """Return the connection to the process that forks, which ends with this one."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    atexit.register(ours.close)
     with theirs:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("OKX_")}
         theirs.set_inheritable(True)
