@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from okx_sol_async._checks import seconds, shown, wrong
 from okx_sol_async.errors import ConfigurationError
@@ -255,7 +255,7 @@ class TokenBucket(Handle):
         return lease
 
 
-def make_bucket(rules: Rules, source: SlotSource | None = None) -> TokenBucket:
+def make_bucket(rules: Rules, source: SlotSource[Any] | None = None) -> TokenBucket:
     """Return a bucket by rules that it shares with others, and with slots from ``source`` if they are shared."""
     bucket = TokenBucket.__new__(TokenBucket)
     bucket.state = BucketState(rules, source)

@@ -119,8 +119,6 @@ def share_loop(one: BucketState, other: BucketState) -> None:
 def merge(bucket: Handle, into: Handle) -> None:
     """Make ``bucket`` a handle on the state of ``into``, which takes over its calls, its queue and its pace."""
     state, other = into.state, bucket.state
-    if state is other:
-        return
     handles = (bucket, *other.followers)
     for handle in handles:
         handle.state = state

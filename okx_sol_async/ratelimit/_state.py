@@ -6,7 +6,7 @@ A `TokenBucket` is a handle on such a state. Handles of buckets that were merged
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self, TypeVar
 
 import attrs
 
@@ -18,11 +18,12 @@ from okx_sol_async.ratelimit._window import Window
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
-    from typing import Any
 
     from okx_sol_async.ratelimit._limit import Lease, RateLimit
     from okx_sol_async.ratelimit._loops import Binding
     from okx_sol_async.ratelimit._pacing import PushBack
+
+S = TypeVar("S")
 
 #: By how much the clocks of two machines may differ in speed while they are being corrected: 500 ppm each.
 CLOCK_DRIFT: Final = 0.001
@@ -67,8 +68,8 @@ def make_rules(
     return Rules(limit, asked or limit, cooldown, adaptive, push_back, max_latency)
 
 
-class SlotSource(Protocol):
-    """Where a bucket gets slots that it shares with other processes."""
+class SlotSource(Protocol[S]):
+    """Where a bucket gets slots ``S`` that it shares with other processes."""
 
     @property
     def is_busy(self) -> bool:
@@ -77,10 +78,10 @@ class SlotSource(Protocol):
     def next_departure(self, state: BucketState, now: float) -> float | None:
         """Return when the next waiter may leave, `None` if that is not known yet."""
 
-    def take(self) -> object:
-        """Return the reserved slot, for a call that leaves."""
+    def take(self, now: float) -> S | None:
+        """Return the reserved slot, for a call that leaves; `None` if there is none."""
 
-    def put_back(self, slot: object) -> None:
+    def put_back(self, slot: S) -> None:
         """Take back a slot whose call did not leave."""
 
     def not_needed(self) -> None:
@@ -89,16 +90,16 @@ class SlotSource(Protocol):
     def earliest(self, ahead: int, now: float) -> float:
         """Return the earliest departure of a call that ``ahead`` others precede, as far as it is known."""
 
-    def answered(self, slot: object, now: float) -> None:
+    def answered(self, slot: S, now: float) -> None:
         """The call of a slot was answered."""
 
-    def abandoned(self, slot: object, latency: float) -> None:
+    def abandoned(self, slot: S, latency: float) -> None:
         """The call of a slot may be on its way for another ``latency`` seconds."""
 
     def refused(self, state: BucketState) -> bool:
         """Report a refusal to all processes; `False` if this one has to pause by itself."""
 
-    def merge(self, other: SlotSource, state: BucketState) -> None:
+    def merge(self, other: Self, state: BucketState) -> None:
         """Take over what the source of a bucket knows that was merged into ``state``."""
 
     def orphan(self) -> None:
@@ -136,7 +137,7 @@ class BucketState:
         "window",
     )
 
-    def __init__(self, rules: Rules, source: SlotSource | None = None) -> None:
+    def __init__(self, rules: Rules, source: SlotSource[Any] | None = None) -> None:
         self.rules: Rules = rules
         self.window: Window = Window(rules.limit.requests)
         #: The event loop it is used on, `None` before the first call.
@@ -146,7 +147,7 @@ class BucketState:
         #: What the last refusals still ask for, if anything.
         self.pace: Pace | None = None
         self.min_latency: MinLatency | None = MinLatency() if rules.adaptive else None
-        self.source: SlotSource | None = source
+        self.source: SlotSource[Any] | None = source
         #: The limiter that has evicted it because it was idle, and its key there.
         self.evicted_by: tuple[Evictor, Hashable] | None = None
         #: Further handles on this state, of buckets that were merged into it.
@@ -242,7 +243,7 @@ class BucketState:
 
     def depart(self) -> None:
         """Go on after a call that was given a slot has run."""
-        if self.queue is not None:
+        if self.queue is not None:  # pragma: no branch - there is one as long as a call has been given its slot
             self.queue.granted -= 1
             self.serve()
 
@@ -266,7 +267,7 @@ class BucketState:
                     queue.granted += 1
                     queue.one_by_one = self.pace is not None
                     if self.source is not None:
-                        waiter.slot = self.source.take()
+                        waiter.slot = self.source.take(now)
                     waiter.turn.set_result(True)
         if not queue:
             queue.wake_at(None)

@@ -32,7 +32,7 @@ async def wait_for_turn(
         finally:
             # The bucket may have been merged meanwhile; or its loop is gone, and the call is an orphan.
             state = bucket.state
-            if state.is_bound_to(loop):
+            if state.is_bound_to(loop):  # pragma: no branch - otherwise it is being closed, and returns nothing
                 if may_leave:
                     state.depart()
                 else:

@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import threading
+from collections.abc import Coroutine
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
-from okx_sol_async import ConfigurationError, LocalLimiter, PushBack, QueueTimeout, TokenBucket
+from okx_sol_async import ConfigurationError, Lease, LocalLimiter, PushBack, QueueTimeout, TokenBucket
 from okx_sol_async.ratelimit._estimates import no_turn
 from okx_sol_async.ratelimit._loops import running_loop
 from okx_sol_async.ratelimit._pacing import Pace
@@ -108,6 +109,25 @@ def test_a_merge_with_a_bucket_of_a_loop_at_rest(into: str) -> None:
 
     asyncio.run(main())
     at_rest.close()
+
+
+def test_a_call_that_ends_after_its_loop_was_closed() -> None:
+    """It gives its slot to none of those that waited there: they are gone too."""
+    bucket, loop = TokenBucket(SIX), asyncio.new_event_loop()
+
+    async def main() -> tuple[Lease, Coroutine[object, object, Lease]]:
+        leases = [await bucket.acquire() for _ in range(6)]
+        waiting = bucket.acquire()
+        waiting.send(None)
+        return leases[0], waiting
+
+    lease, waiting = loop.run_until_complete(main())
+    loop.close()
+    lease.abandoned()
+
+    assert 0 == bucket.free
+
+    waiting.close()
 
 
 async def test_a_merge_with_a_bucket_of_another_thread() -> None:

@@ -27,8 +27,8 @@ PATIENCE: Final = 60.0
 class ReportingSlots(SharedSlots):
     """Reports each slot that it uses, in the moment in which it does."""
 
-    def take(self) -> Reservation | None:
-        reservation = super().take()
+    def take(self, now: float) -> Reservation | None:
+        reservation = super().take(now)
         if reservation is not None:
             report([USED], [f"{reservation.ticket} {round(reservation.server_at * 1e6)}"])
         return reservation

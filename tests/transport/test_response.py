@@ -33,6 +33,7 @@ from okx_sol_async import (
     TransportError,
     Unavailable,
 )
+from tests.support.telemetry import Telemetry
 
 CREDENTIALS = Credentials("8f1c2d3e-0000-4a5b-9c6d-7e8f90a1b2c3", "22582BD0CFF14C41EDBF1AB98506286D", "Test-Pass#1")
 URL = f"https://openapi.okx.com{BALANCE.path}"
@@ -162,6 +163,20 @@ async def test_a_mock_gives_a_response_with_its_data(wire: aioresponses) -> None
 
     assert (200, "mocked", 0) == (response.status, response.trace_id, response.attempts)
     assert "OKSOL" == response.result.ccy
+
+
+async def test_a_call_that_a_mock_responds_to_is_measured_without_a_send(wire: aioresponses) -> None:
+    """It had no turn and no `Date`, so it leaves nothing in the queue, and nothing of a clock."""
+    responds(wire, body=envelope("0", data=[ROW]))
+    telemetry = Telemetry()
+    async with Session(observe=telemetry.observer) as session:
+        await session.call(BALANCE, CREDENTIALS)
+    metrics = {name: list(kept.values()) for name, (_, _, kept) in telemetry.metrics().items()}
+
+    assert [0] == metrics["okx.client.rate_limiting.queued_requests"]
+    assert 1 == len(metrics["okx.client.operation.duration"])
+    assert "okx.client.clock.offset" not in metrics
+    assert "okx.client.rate_limiting.request.time_in_queue" not in metrics
 
 
 KEY = ConnectionKey("openapi.okx.com", 443, is_ssl=True, ssl=True, proxy=None, proxy_auth=None, proxy_headers_hash=None)

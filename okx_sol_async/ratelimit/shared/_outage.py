@@ -49,9 +49,7 @@ class Outages:
         return part in self._since
 
     def may_try(self, part: str) -> bool:
-        """Return whether to try a part now: of all callers that ask, one may do so each second."""
-        if part not in self._since:
-            return True
+        """Return whether to try an unavailable part now: of all callers that ask, one may do so each second."""
         now = time.monotonic()
         if now < self._try_at[part]:
             return False

@@ -178,7 +178,7 @@ class Reserver:
         store, waits = self._store, not waits_in_background(state)
         used = self._just_used(now)
         ticket = store.draw()
-        if dropped is not None and dropped.bucket == self._name and dropped.at > now:
+        if dropped is not None and dropped.at > now:
             # It keeps its place.
             ticket, dropped = dropped.ticket, None
         self._await_moves_of(ticket)
@@ -208,8 +208,7 @@ class Reserver:
         if now < self._fallback.counts_until or (is_away and store.goes_on_alone):
             return -self._fallback.sent(self.place)
         used = self.used
-        recent = used is not None and used.bucket == self._name and now - used.at < self._limit.seconds / 2
-        return used.ticket if used is not None and recent else 0
+        return used.ticket if used is not None and now - used.at < self._limit.seconds / 2 else 0
 
     def _receive(self, found: Reservation | None) -> None:
         if found is None or found.at <= found.received:
@@ -255,8 +254,7 @@ def waits_in_background(state: BucketState | None) -> bool:
     return bool(queue) and queue is not None and queue.first().rank == BACKGROUND
 
 
-def fail_all(state: BucketState | None, error: OKXError) -> None:
+def fail_all(state: BucketState, error: OKXError) -> None:
     """Fail all waiters of a bucket, each with an error of its own."""
-    if state is not None:
-        for waiter in state.queue or ():
-            waiter.fail(type(error)(error.message, hint=error.hint))
+    for waiter in state.queue or ():
+        waiter.fail(type(error)(error.message, hint=error.hint))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from okx_sol_async.ratelimit._limit import RateLimit
-    from okx_sol_async.ratelimit._state import BucketState, SlotSource
+    from okx_sol_async.ratelimit._state import BucketState
 
 #: How many times in a row a slot that came too late is given back for another one. Then it is used.
 GIVEN_BACK: Final = 2
@@ -87,24 +87,23 @@ class SharedSlots:
             return None
         return reservation.at
 
-    def take(self) -> Reservation | None:
+    def take(self, now: float) -> Reservation | None:
         """Return the reserved slot, for a call that leaves; `None` if the process is by itself."""
         reserver = self.reserver
         reservation = reserver.drop()
         if reservation is not None:
             reserver.used = reservation
             self._given_back = 0
-        elif reserver.state is not None:
-            self.fallback.left(reserver.state.time())
+        else:
+            self.fallback.left(now)
         return reservation
 
-    def put_back(self, slot: object) -> None:
+    def put_back(self, slot: Reservation) -> None:
         """Take back a slot whose call did not leave."""
-        if isinstance(slot, Reservation):
-            if not self.is_busy and slot.bucket == self.name:
-                self.reserver.reservation = slot
-            else:
-                self._store.give_back(slot)
+        if not self.is_busy and slot.bucket == self.name:
+            self.reserver.reservation = slot
+        else:
+            self._store.give_back(slot)
 
     def not_needed(self) -> None:
         """Return a reserved slot, because the queue is empty."""
@@ -117,15 +116,13 @@ class SharedSlots:
             return now
         return reservation.at + ahead // self._limit.requests * self._limit.seconds
 
-    def answered(self, slot: object, now: float) -> None:
+    def answered(self, slot: Reservation, now: float) -> None:
         """The call of a slot was answered."""
-        if isinstance(slot, Reservation):
-            self._store.answered(self.name, self._limit, slot, now)
+        self._store.answered(self.name, self._limit, slot, now)
 
-    def abandoned(self, slot: object, latency: float) -> None:
+    def abandoned(self, slot: Reservation, latency: float) -> None:
         """The call of a slot may be on its way for another ``latency`` seconds."""
-        if isinstance(slot, Reservation):
-            self._store.abandoned(self.name, self._limit, slot, latency)
+        self._store.abandoned(self.name, self._limit, slot, latency)
 
     def refused(self, state: BucketState) -> bool:
         """Report a refusal to all processes; `False` if this one has to pause by itself."""
@@ -137,20 +134,19 @@ class SharedSlots:
         self.reserver.ask()
         return True
 
-    def merge(self, other: SlotSource, state: BucketState) -> None:
+    def merge(self, other: SharedSlots, state: BucketState) -> None:
         """Take over what the source of a bucket knows that was merged into ``state``."""
-        if isinstance(other, SharedSlots):
-            other.not_needed()
-            # It serves no bucket any more, and gives back a slot that is asked for.
-            other.reserver.state = None
-            self.fallback.counts_until = max(self.fallback.counts_until, other.fallback.counts_until)
-            push_back = state.rules.push_back
-            slow_for = max(push_back.pause * self._limit.seconds, push_back.clean_time if push_back.paced else 0.0)
-            # The store keeps a pause and a pace under the other name, so they begin anew under this one.
-            is_slow = state.time() - other.refused_at < slow_for
-            is_here = state.binding is not None and state.binding.loop is running_loop()
-            if is_slow and not (is_here and self.refused(state)):
-                state.slow_down()
+        other.not_needed()
+        # It serves no bucket any more, and gives back a slot that is asked for.
+        other.reserver.state = None
+        self.fallback.counts_until = max(self.fallback.counts_until, other.fallback.counts_until)
+        push_back = state.rules.push_back
+        slow_for = max(push_back.pause * self._limit.seconds, push_back.clean_time if push_back.paced else 0.0)
+        # The store keeps a pause and a pace under the other name, so they begin anew under this one.
+        is_slow = state.time() - other.refused_at < slow_for
+        is_here = state.binding is not None and state.binding.loop is running_loop()
+        if is_slow and not (is_here and self.refused(state)):
+            state.slow_down()
 
     def orphan(self) -> None:
         """Forget what was reserved on an event loop that is gone."""

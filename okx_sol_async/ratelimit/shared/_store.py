@@ -167,11 +167,6 @@ class SlotStore:
         sent = loop.time()
         blind = self._answered_at is None or not 0 <= sent - self._answered_at < 2 * MEMORY
         hold = window_of(limit) + max(self._margin, self._latency.spread()) + (LEAST_LATENCY if blind else 0.0)
-        drop = 0
-        if dropped is not None and dropped.bucket == bucket:
-            drop = dropped.ticket
-        elif dropped is not None:
-            self.give_back(dropped)
         apart = limit.seconds / limit.requests / SLOT_SPACING
         command = (
             "reserve",
@@ -179,7 +174,7 @@ class SlotStore:
             limit.requests,
             _us(hold),
             _us(apart),
-            drop,
+            0 if dropped is None else dropped.ticket,
             used,
             int(waits) + int(waits and more),
         )

@@ -8,7 +8,7 @@ from okx_sol_async import PushBack
 from okx_sol_async.ratelimit.shared import _subscription as subscription
 from okx_sol_async.ratelimit.shared._limiter import RedisLimiter
 from okx_sol_async.ratelimit.shared._moves import Notifications
-from okx_sol_async.ratelimit.shared._subscription import CHECK_AFTER, Subscription
+from okx_sol_async.ratelimit.shared._subscription import CHECK_AFTER, LISTEN_FOR, Subscription
 from tests.support.buckets import SIX
 from tests.support.fake_server import FakeServer, store_of
 
@@ -122,6 +122,29 @@ async def test_a_silent_node_of_a_cluster(monkeypatch: pytest.MonkeyPatch, pongs
     assert [CHECK_AFTER, *[CHECK_AFTER, 0.5] * (pongs + 1)] == node.waits
     # Once when it began, and once when it ended.
     assert [None, None] == waiting.reports
+    assert not listening.is_active
+
+
+async def test_a_subscription_ends_in_the_silence_after_the_last_reservation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes on for as long as one waits; a single server is not asked whether it is still there."""
+    node, waiting, notifications = SilentNode(0), Recorded(), Notifications()
+    notifications.begin(7, waiting)
+    listening = Subscription(node, timeout=0.5)  # type: ignore[arg-type]
+
+    async def opened() -> SilentNode:
+        return node
+
+    async def get_message(timeout: float) -> dict[str, str] | None:  # noqa: ASYNC109 - redis-py's signature
+        if len(node.waits) == 3:
+            notifications.end(7)
+        return await SilentNode.get_message(node, timeout)
+
+    monkeypatch.setattr(listening, "_open", opened)
+    monkeypatch.setattr(node, "get_message", get_message)
+    await listening._receive_all("channel", notifications)
+
+    assert [LISTEN_FOR] * 4 == node.waits
+    assert not node.pinged
     assert not listening.is_active
 
 

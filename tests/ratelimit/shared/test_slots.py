@@ -8,6 +8,7 @@ from okx_sol_async import Timeout
 from okx_sol_async.ratelimit._latency import LEAST_LATENCY
 from okx_sol_async.ratelimit._merging import idle_in
 from okx_sol_async.ratelimit._state import CLOCK_DRIFT
+from okx_sol_async.ratelimit.shared._outage import StoreUnavailable
 from tests.support.fake_server import FakeServer, bucket_of, slots_of, warm_up
 from tests.support.virtual_time import now, run
 
@@ -61,9 +62,47 @@ async def test_a_reservation_that_comes_after_the_cancellation_is_given_back() -
     task = asyncio.create_task(bucket.acquire())
     await asyncio.sleep(0.1)
     task.cancel()
+    await asyncio.sleep(0.05)
+
+    # No call waits, and it cannot be evicted yet.
+    assert idle_in(bucket.state) is None
+
     await asyncio.sleep(0.5)
 
     assert [("settle", server.drawn(0), 0)] == server.named("settle")
+
+
+@pytest.mark.parametrize("others", [0, 1])
+async def test_a_call_that_is_cancelled_as_its_slot_comes_uses_none(others: int) -> None:
+    """The slot is given back, whether further calls wait or not."""
+    server = FakeServer(takes=0.0)
+    bucket = bucket_of(server)
+    cancelled, *waiting = [asyncio.create_task(bucket.acquire()) for _ in range(1 + others)]
+    while bucket.state.queue is None or not bucket.state.queue.granted:  # noqa: ASYNC110 - there is no notification
+        await asyncio.sleep(0)
+    cancelled.cancel()
+    for lease in await asyncio.gather(*waiting):
+        lease.answered()
+    await asyncio.sleep(0.1)
+
+    assert cancelled.cancelled()
+    assert ("settle", server.drawn(0), 0) in server.named("settle")
+    assert 0 == bucket.state.window.in_flight
+
+
+async def test_a_process_that_has_used_no_slot_takes_its_turn_when_the_server_goes() -> None:
+    """It knows how many others there are, and that its turn among them comes within one period of all."""
+    server = FakeServer(wait=60.0, processes=12)
+    bucket = bucket_of(server)
+    waiting = asyncio.create_task(bucket.acquire())
+    await asyncio.sleep(0.1)
+    server.fails = True
+    slots_of(bucket)._store.outages.begin(StoreUnavailable("it is gone"))
+    slots_of(bucket).reserver.look_again()
+    began = now()
+    (await waiting).answered()
+
+    assert now() - began <= 12 * slots_of(bucket)._store.spacing(bucket.limit)
 
 
 async def test_a_call_whose_slot_is_beyond_its_deadline_fails_at_once() -> None:

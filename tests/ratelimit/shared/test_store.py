@@ -59,6 +59,23 @@ async def test_a_refusal_is_reported_also_when_no_call_waits() -> None:
     assert now() - began > 0.5
 
 
+async def test_a_slot_is_given_back_whose_call_gives_up_while_a_refusal_is_reported() -> None:
+    """No call waits for it any more when the report has arrived."""
+    server = FakeServer()
+    bucket = bucket_of(server)
+    lease = await bucket.acquire()
+    server.wait = 5.0
+    waiting = asyncio.create_task(bucket.acquire())
+    await asyncio.sleep(0.1)
+    server.takes = 0.2
+    lease.refused()
+    await asyncio.sleep(0.1)
+    waiting.cancel()
+    await asyncio.sleep(1)
+
+    assert ("settle", server.drawn(-1), 0) in server.named("settle")
+
+
 async def test_calls_sent_without_the_store_are_reported_once() -> None:
     """When the store is back, one window without calls makes them unimportant."""
     server = FakeServer(fails=True)
