@@ -17,15 +17,12 @@ import tempfile
 import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Final
 
 from tests.mutation import outcomes
 from tests.mutation.equivalent import EQUIVALENT
 from tests.mutation.mutants import Mutant, mutants_of
-from tests.mutation.reached import PACKAGE
+from tests.mutation.reached import FOLDERS, PACKAGE
 from tests.mutation.running import Runner, measure
-
-FOLDERS: Final = ("signing", "codec", "ratelimit", "transport", "staking")
 
 
 def run(mutants: Sequence[Mutant], jobs: int, seconds: float) -> Iterator[tuple[Mutant, bool]]:

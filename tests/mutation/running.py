@@ -26,10 +26,10 @@ from hypothesis import HealthCheck, Phase, settings
 
 from tests.mutation.mutants import Mutant, mutated
 from tests.mutation.patching import Functions, RunsAtImport, changes, compiled, functions_of, patch
-from tests.mutation.reached import PACKAGE, ROOT, Measuring, Reach, keep, known, lines_of
+from tests.mutation.reached import FOLDERS, PACKAGE, ROOT, Measuring, Reach, keep, known, lines_of
 
 #: The tests of these may see a mutant.
-TESTS: Final = ("signing", "codec", "ratelimit", "transport", "staking", "laws")
+TESTS: Final = (*FOLDERS, "laws")
 #: These run processes of their own, which are not mutated, or are about the project rather than its code.
 NOT_RUN: Final = (
     "tests/laws/test_layers.py",

@@ -13,8 +13,9 @@ from okx_sol_async import ConfigurationError, Lease, LocalLimiter, PushBack, Que
 from okx_sol_async.ratelimit._estimates import no_turn
 from okx_sol_async.ratelimit._loops import running_loop
 from okx_sol_async.ratelimit._pacing import Pace
+from okx_sol_async.ratelimit._state import BucketState
 from okx_sol_async.ratelimit._turns import _keep_pace
-from tests.support.buckets import SIX, key
+from tests.support.buckets import SIX, granted, key
 from tests.support.virtual_time import now, run
 
 
@@ -202,6 +203,45 @@ async def test_a_turn_that_comes_too_late_for_the_pace() -> None:
         await _keep_pace(bucket.state, now() + 1)
 
     assert pytest.approx(1, abs=1e-3) == now() - began
+
+
+async def test_a_call_leaves_at_the_very_end_of_a_pause() -> None:
+    """And not before it, also where the pause began while it waited for the pace."""
+
+    async def leaves(*times: float) -> bool:
+        pace = SimpleNamespace(paused_until=1.0, keep=lambda: asyncio.sleep(0))
+        state = SimpleNamespace(pace=pace, time=iter(times).__next__)
+        return await _keep_pace(cast("BucketState", state), None)
+
+    assert [True, False, False] == [await leaves(1.0, 1.0), await leaves(0.9), await leaves(1.0, 0.9)]
+
+
+@pytest.mark.virtual_clock
+async def test_a_turn_leaves_no_timer() -> None:
+    """The alarm of a call that has its turn is stopped, or a busy service would keep one for each."""
+    bucket = TokenBucket(SIX)
+    for _ in range(7):
+        (await bucket.acquire(now() + 1000)).answered()
+
+    timers = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
+    assert [] == [timer for timer in timers if timer.when() > now() + 100 and not timer.cancelled()]
+
+
+@pytest.mark.virtual_clock
+async def test_a_call_that_is_cancelled_with_a_slot_in_hand_returns_it() -> None:
+    """It waited for the pace, and nothing left."""
+    bucket = TokenBucket(SIX)
+    (await bucket.acquire()).answered()
+    slow = SimpleNamespace(paused_until=0.0, next_at=0.0, ease=lambda _: False, keep=lambda: asyncio.sleep(5))
+    bucket.state.pace = cast("Pace", slow)
+    call = asyncio.create_task(bucket.acquire())
+    await asyncio.sleep(1)
+    assert 1 == bucket.state.window.in_flight
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+
+    assert (0, 0) == (bucket.state.window.in_flight, granted(bucket))
 
 
 @pytest.mark.virtual_clock

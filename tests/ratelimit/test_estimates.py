@@ -13,7 +13,7 @@ from okx_sol_async.ratelimit._latency import MaxLatency
 from okx_sol_async.ratelimit._loops import Binding
 from okx_sol_async.ratelimit._pacing import Pace
 from okx_sol_async.ratelimit._state import BucketState, make_rules
-from okx_sol_async.ratelimit._waiters import FOREGROUND, Waiter, Waiters
+from okx_sol_async.ratelimit._waiters import BACKGROUND, FOREGROUND, RETURNING, Waiter, Waiters
 from tests.support.buckets import SIX
 
 
@@ -74,6 +74,19 @@ def test_the_error_of_a_turn_that_did_not_come(waiting: int, others: int) -> Non
 
     assert f"no turn within max_wait: {others} other calls of this user wait" in str(error)
     assert 1.0 == error.retry_after
+
+
+@pytest.mark.parametrize(("rank", "ahead"), [(RETURNING, 1), (FOREGROUND, 3), (BACKGROUND, 6)])
+def test_who_is_ahead_of_a_call(rank: int, ahead: int) -> None:
+    """A resend waits for earlier resends, a call for both, and one in the background for all."""
+    state = state_at(100.0, waiting=2)
+    assert state.queue is not None
+    loop = cast("asyncio.AbstractEventLoop", SimpleNamespace(create_future=lambda: None))
+    for number, other in ((2, RETURNING), (3, BACKGROUND), (4, BACKGROUND), (5, BACKGROUND)):
+        state.queue.join(Waiter(loop, number, other, None))
+
+    assert ahead == state.queue.ahead_of(6, rank)
+    assert 0 == state.queue.ahead_of(1, RETURNING)
 
 
 def test_the_error_while_slots_are_free() -> None:

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from okx_sol_async import ConfigurationError, RateLimit, Scope, Timeout, TokenBucket
-from okx_sol_async.ratelimit._pacing import DEFAULT, PushBack
+from okx_sol_async.ratelimit._pacing import DEFAULT, Pace, PushBack
 from tests.support.buckets import SIX, TICKS, granted, take, wakes_at
 from tests.support.virtual_time import now
 
@@ -196,20 +196,48 @@ async def test_during_a_pause_no_token_is_free() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "field"),
+    ("arguments", "accepted"),
     [
-        ({"pause": -1}, "pause"),
-        ({"pause": math.inf}, "pause"),
-        ({"step": 1}, "step"),
-        ({"cap": 0.5}, "cap"),
-        ({"clean_time": 0}, "clean_time"),
-        ({"clean_time": "30"}, "clean_time"),
+        ({"pause": -1}, "pause must be a finite number from 0"),
+        ({"pause": math.inf}, "pause must be a finite number from 0"),
+        ({"step": 1}, "step must be a finite number above 1"),
+        ({"cap": 0.5}, "cap must be a finite number from 1"),
+        ({"clean_time": 0}, "clean_time must be a finite number above 0"),
+        ({"clean_time": "30"}, "clean_time must be a finite number above 0"),
     ],
 )
-def test_the_settings_of_a_refusal_are_checked(arguments: dict[str, object], field: str) -> None:
-    """A number that makes no sense raises an error that names it."""
-    with pytest.raises(ConfigurationError, match=field):
+def test_the_settings_of_a_refusal_are_checked(arguments: dict[str, object], accepted: str) -> None:
+    """A number that makes no sense raises an error that names it, and what it may be."""
+    with pytest.raises(ConfigurationError, match=accepted):
         PushBack(**arguments)  # type: ignore[arg-type]
+
+    assert 0 == PushBack(pause=0, step=1.01, cap=1, clean_time=0.01).pause
+
+
+@pytest.mark.parametrize(
+    ("requests", "intervals"), [(6, (0.2, 0.4, 1 / 6)), (2, (1.0, 2.0, 0.5)), (1, (1.2, 2.4, 1.0))]
+)
+def test_the_intervals_of_the_pace(requests: int, intervals: tuple[float, float, float]) -> None:
+    """The first has room for one request less than the limit, the longest is twice as long."""
+    assert intervals == PushBack().intervals(requests, 1.0)
+
+
+def test_a_refusal_within_a_period_of_the_last_one_is_the_same() -> None:
+    """And one after a whole period is another."""
+    pace = Pace(PushBack(), 6, 1.0, 100.0)
+    pace.refused(100.999)
+    assert 0.2 == pace.interval
+    pace.refused(101.0)
+    assert 0.24 == pytest.approx(pace.interval)
+
+
+@pytest.mark.parametrize(("paced", "seconds"), [(True, 30), (False, 1)])
+def test_when_bursts_are_allowed_again(*, paced: bool, seconds: float) -> None:
+    """After the clean time, or after the pause if nothing was paced."""
+    pace = Pace(PushBack(paced=paced), 6, 1.0, 100.0)
+
+    assert not pace.ease(99.999 + seconds)
+    assert pace.ease(100.0 + seconds) is True
 
 
 async def test_without_a_pace_bursts_are_allowed_after_the_pause() -> None:

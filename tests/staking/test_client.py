@@ -1,5 +1,6 @@
 """SolStaking against the emulator: the life of a stake, permissions and filters."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -12,11 +13,13 @@ from okx_sol_async import (
     PermissionDenied,
     Rejected,
     Session,
+    SessionClosed,
     SolStaking,
     Write,
     apy_history,
 )
 from okx_sol_async.emulator import EmulatedOrder, Emulator, Product
+from okx_sol_async.emulator.faults import Delay
 from tests.support.recorder import CREDENTIALS, recording
 
 pytestmark = pytest.mark.virtual_clock
@@ -110,6 +113,19 @@ async def test_a_read_is_made_each_time() -> None:
             await read()
 
         assert 4 == exchange.count()
+
+
+async def test_a_page_is_not_read_while_the_session_drains(exchange: Emulator, session: Session) -> None:
+    """Only what looks up a write goes on."""
+    staking = SolStaking(exchange.credentials, session)
+    exchange.fail_next(Delay(back=2))
+    call = asyncio.create_task(staking.balance())
+    await asyncio.sleep(0.5)
+    closing = asyncio.create_task(session.aclose(drain=5))
+    await asyncio.sleep(0.1)
+    with pytest.raises(SessionClosed):
+        await staking.purchase_redeem_history()
+    await asyncio.gather(call, closing)
 
 
 async def test_what_is_read_to_look_up_a_write() -> None:
