@@ -1,22 +1,83 @@
-"""Mutants that no test can kill, each with the reason why it behaves as the original does."""
+"""Mutants that no test can kill, by the reason why they behave as the original does."""
 
 from typing import Final
 
-#: The module, the line and the change, and why nothing is different.
-EQUIVALENT: Final[dict[tuple[str, str, str], str]] = {
-    (
-        "codec/_structure.py",
-        "_FAST: Final = _row_readers(detailed_validation=False)",
-        "False to True",
-    ): "What these readers raise is read again by others; they are only faster.",
-    (
-        "signing/_credentials.py",
-        'return f"key:{hashlib.blake2b(api_key.encode(), digest_size=16).hexdigest()}"',
-        "16 to 17",
-    ): "A hash of another length names a key as well.",
-    (
-        "signing/_redaction.py",
-        "runs = groupby(zip(text, hidden, strict=True), key=itemgetter(1))",
-        "True to False",
-    ): "Both are of one length, by construction.",
+#: Why nothing is different, and where: the module, the line and the change.
+_BY_REASON: Final[dict[str, list[tuple[str, str, str]]]] = {
+    "what the fast readers raise is read again by others": [
+        ("codec/_structure.py", "_FAST: Final = _row_readers(detailed_validation=False)", "False to True"),
+    ],
+    "any large number, or one that only has to differ, will do": [
+        (
+            "signing/_credentials.py",
+            'return f"key:{hashlib.blake2b(api_key.encode(), digest_size=16).hexdigest()}"',
+            "16 to 17",
+        ),
+        ("staking/_pagination.py", "_END_OF_TIME: Final = 2**63", "2 to 3"),
+        ("staking/_pagination.py", "_END_OF_TIME: Final = 2**63", "63 to 64"),
+        (
+            "staking/_polling.py",
+            "return min(math.ldexp(FIRST_PAUSE, min(self.failures - 1, 10)), LONGEST_PAUSE)",
+            "10 to 11",
+        ),
+        ("staking/_reconciliation.py", "_EARLY: Final = 10_000", "10000 to 10001"),
+        ("ratelimit/_loops.py", "self.forks: int = 0", "0 to 1"),
+        ("ratelimit/_loops.py", "self.forks += 1", "Add to Sub"),
+    ],
+    "both have one length, by construction": [
+        (
+            "signing/_redaction.py",
+            "runs = groupby(zip(text, hidden, strict=True), key=itemgetter(1))",
+            "True to False",
+        ),
+    ],
+    "equal numbers lead to the same on both ways": [
+        ("staking/_polling.py", "if at <= asyncio.get_running_loop().time():", "LtE to Lt"),
+        ("staking/_reconciliation.py", "if after >= 0:", "GtE to Gt"),
+        ("staking/_write_log.py", "if version < SCHEMA:", "Lt to LtE"),
+        ("ratelimit/_latency.py", "if seconds > self._now:  # noqa: PLR1730", "Gt to GtE"),
+        (
+            "ratelimit/_window.py",
+            "self.releases = more if not releases or releases[-1] <= at else tuple(sorted(more))",
+            "LtE to Lt",
+        ),
+    ],
+    "the two are never equal": [
+        ("ratelimit/_pacing.py", "if self.interval <= self._even * (1 + 1e-9):", "LtE to Lt"),
+        ("ratelimit/_waiters.py", "return sum(other < number for other in returning)", "Lt to LtE"),
+        ("ratelimit/_waiters.py", "in_order = not queue or next(reversed(queue)) < waiter.number", "Lt to LtE"),
+    ],
+    "no caller gets there with such a value": [
+        (
+            "staking/_client.py",
+            'since=milliseconds("since", since, rounded_up=True),',
+            "True to False",
+        ),
+        (
+            "staking/_pagination.py",
+            'return milliseconds("request_time", order.request_time, rounded_up=False)',
+            "False to True",
+        ),
+        ("ratelimit/_latency.py", "recent = 0 <= now - self._since < 2 * MEMORY", "LtE to Lt"),
+        ("ratelimit/_latency.py", "recent = 0 <= now - self._since < 2 * MEMORY", "0 to 1"),
+        ("ratelimit/_merging.py", "if state.source is not None and other.source is not None:", "And to Or"),
+        ("ratelimit/_waiters.py", "return True", "True to False"),
+    ],
+    "it is set before it is read, or all begin alike": [
+        ("staking/_reconciliation.py", "best = [_Matching()] * (len(oldest_first) + 1)", "1 to 2"),
+        ("staking/_reconciliation.py", "ranks: tuple[int, ...] = (0, 0, 0)", "0 to 1"),
+        ("staking/_reconciliation.py", "distance: float = 0.0", "0.0 to 1.0"),
+        ("ratelimit/_latency.py", "self._mean = 0.0", "0.0 to 1.0"),
+        ("ratelimit/_waiters.py", "self.one_by_one: bool = False", "False to True"),
+    ],
+    "`next_at` keeps the interval as well": [
+        ("ratelimit/_pacing.py", "self._limiter = AsyncLimiter(1, self.interval)", "1 to 2"),
+        ("ratelimit/_pacing.py", "await self._limiter.acquire()", "left out"),
+        ("ratelimit/_pacing.py", "if self._limiter.time_period != self.interval:", "NotEq to Eq"),
+    ],
+    "CPython closes what nothing refers to": [
+        ("staking/_write_log.py", "file.close()", "left out"),
+    ],
 }
+#: The reason of each.
+EQUIVALENT: Final = {mutant: reason for reason, mutants in _BY_REASON.items() for mutant in mutants}
