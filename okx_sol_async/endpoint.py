@@ -10,7 +10,7 @@ from typing import Final, Generic, TypeVar
 import attrs
 
 from okx_sol_async._checks import flag, text, wrong
-from okx_sol_async.codec._structure import read_rows
+from okx_sol_async.codec._structure import only_row, read_rows
 from okx_sol_async.errors import DecodeError
 from okx_sol_async.models import AccountConfig, FundingBalance, SystemStatus, SystemTime
 from okx_sol_async.ratelimit._limit import RateLimit, Scope
@@ -65,21 +65,15 @@ class Endpoint(Generic[_R]):
 
 
 def _read_account_config(data: object) -> AccountConfig:
-    rows = read_rows(data, AccountConfig)
-    if len(rows) != 1 or not rows[0].uid:
-        message = (
-            f"$.data must hold one row with a uid, not {len(rows)} rows" if len(rows) != 1 else "$.data[0].uid is empty"
-        )
+    account = only_row(read_rows(data, AccountConfig))
+    if not account.uid:
+        message = "$.data[0].uid is empty"
         raise DecodeError(message)
-    return rows[0]
+    return account
 
 
 def _read_system_time(data: object) -> SystemTime:
-    rows = read_rows(data, SystemTime)
-    if len(rows) != 1:
-        message = f"$.data must hold one row, not {len(rows)}"
-        raise DecodeError(message)
-    return rows[0]
+    return only_row(read_rows(data, SystemTime))
 
 
 def _read_funding_balances(data: object) -> tuple[FundingBalance, ...]:

@@ -6,7 +6,7 @@ Everything here is a function of plain values. A row that does not fit is a `Dec
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cache
@@ -65,10 +65,20 @@ def read_row(data: object, model: type[M]) -> M:
     """
     if not isinstance(data, list):
         return _read_or_explain(data, model, "$.data")
-    if len(data) != 1:
-        message = f"$.data must hold one row, not {len(data)}"
+    return _read_or_explain(only_row(data), model, "$.data[0]")
+
+
+def only_row(rows: Sequence[M]) -> M:
+    """Return the row of a response that has one.
+
+    Raises:
+        DecodeError: it has none, or several.
+
+    """
+    if len(rows) != 1:
+        message = f"$.data must hold one row, not {len(rows)}"
         raise DecodeError(message)
-    return _read_or_explain(data[0], model, "$.data[0]")
+    return rows[0]
 
 
 def _read_or_explain(row: object, model: type[M], path: str) -> M:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 from typing import Final, TypeAlias
 
 from okx_sol_async.errors import OKXError
@@ -75,11 +76,9 @@ async def _sleep_until(session: Session, at: float) -> None:
     """Sleep until a time of the loop, or until the session is closed."""
     if at <= asyncio.get_running_loop().time():
         return
-    try:
+    with suppress(TimeoutError):
         async with asyncio.timeout_at(at):
             await session.wait_closed()
-    except TimeoutError:
-        pass
 
 
 class _Outage:

@@ -9,14 +9,13 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Final, TypeVar
 
 from okx_sol_async._checks import shown, text
-from okx_sol_async._writes import Write, WriteLog, WriteOutcome
+from okx_sol_async._writes import Write, WriteLog
+from okx_sol_async.codec._builtins import Builtin, to_builtins
 from okx_sol_async.errors import ConfigurationError
-from okx_sol_async.models import OrderType
 from okx_sol_async.signing._owners import OwnerRegistry
 from okx_sol_async.staking._arguments import checked_write
 from okx_sol_async.staking._reconciliation import RELATED
@@ -53,7 +52,7 @@ ON CONFLICT (id) DO UPDATE SET
     sent_at = excluded.sent_at, trace_id = excluded.trace_id, outcome = excluded.outcome, ordered_at = excluded.ordered_at
 """
 _READ: Final = """
-SELECT id, owner, origin, demo, type, amt, sent_at, trace_id, outcome, ordered_at FROM writes
+SELECT * FROM writes
 WHERE origin = :origin AND demo = :demo AND owner IN (
     SELECT :owner UNION
     SELECT name FROM owners WHERE owner = (SELECT owner FROM owners WHERE name = :owner)
@@ -267,44 +266,17 @@ def _merge(file: sqlite3.Connection, owner: str, into: str) -> None:
     )
 
 
-def _row(write: Write) -> dict[str, object]:
-    return {
-        "id": write.id,
-        "owner": write.owner,
-        "origin": write.origin,
-        "demo": write.demo,
-        "type": str(write.type),
-        "amt": format(write.amt, "f"),
-        "sent_at": _written(write.sent_at),
-        "trace_id": write.trace_id,
-        "outcome": str(write.outcome),
-        "ordered_at": None if write.ordered_at is None else _written(write.ordered_at),
-    }
+def _row(write: Write) -> dict[str, Builtin]:
+    # The time has one length always, so that the order of the texts is that of the times.
+    sent_at = write.sent_at.astimezone(UTC).isoformat(timespec="microseconds")
+    return to_builtins(write) | {"sent_at": sent_at}
 
 
 def _rows(file: sqlite3.Connection, query: str, parameters: dict[str, object]) -> list[Write]:
-    return [
-        Write(
-            id=row_id,
-            owner=owner,
-            origin=origin,
-            demo=bool(demo),
-            type=OrderType(kind),
-            amt=Decimal(amt),
-            sent_at=datetime.fromisoformat(sent_at),
-            trace_id=trace_id,
-            outcome=WriteOutcome(outcome),
-            ordered_at=None if ordered_at is None else datetime.fromisoformat(ordered_at),
-        )
-        for row_id, owner, origin, demo, kind, amt, sent_at, trace_id, outcome, ordered_at in file.execute(
-            query, parameters
-        )
-    ]
-
-
-def _written(at: datetime) -> str:
-    # All of one length, so that the order of the texts is that of the times.
-    return at.astimezone(UTC).isoformat(timespec="microseconds")
+    rows = file.execute(query, parameters)
+    names = [name for name, *_ in rows.description]
+    found = (dict(zip(names, row, strict=True)) for row in rows)
+    return [Write(**{**row, "demo": bool(row["demo"])}) for row in found]
 
 
 # mypy checks here that both are what the protocol asks for.

@@ -115,7 +115,7 @@ class Call(Generic[R]):
         self._is_entered = False
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.record: CallRecord = CallRecord(self.loop.time())
-        self.events: CallEvents | None = CallEvents(state.observers, info_of(self)) if state.observers.live else None
+        self.events: CallEvents | None = CallEvents(live, info_of(self)) if (live := state.observers.live) else None
         self.interruption: Interruption = Interruption(asyncio.current_task(self.loop))
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:

@@ -157,26 +157,22 @@ class ServerClock:
         # Else the clock is right by this Date: the request took too long to arrive, or the Date is not OKX's.
         return times.took > _SUSPICIOUS and distance == 0
 
-    def correct_by_time(self, seconds: float, times: RoundTrip) -> None:
-        """Set the clock to what OKX says when it is asked for its time: ``seconds`` since 1970 (UTC)."""
-        self._follow(_Bounds(seconds - times.came, seconds - times.sent, times.came))
-
-    def note_time(self, seconds: float, times: RoundTrip) -> None:
-        """Measure `offset` by what OKX says when it is asked for its time, without moving the clock."""
-        self._bounds = _Bounds(seconds - times.came, seconds - times.sent, times.came)
-
-    def would_explain(self, seconds: float, times: RoundTrip, signed_at: float, signed_steady: float) -> bool:
-        """Return whether OKX's time, as it says itself, explains that it refused a timestamp.
+    def correct_by_time(self, seconds: float, times: RoundTrip, refused: float | None = None) -> bool:
+        """Set the clock to what OKX says when it is asked for its time, and return whether that was done.
 
         Args:
             seconds: OKX's time, in seconds since 1970 (UTC).
             times: when it was asked for, and when the response came.
-            signed_at: the timestamp that was refused, in seconds since 1970.
-            signed_steady: when that was signed, by the steady clock.
+            refused: by how much a timestamp that OKX has refused was ahead of the steady clock. If OKX's time does not
+                explain that, it measures `offset` and moves nothing.
 
         """
         bounds = _Bounds(seconds - times.came, seconds - times.sent, times.came)
-        return bounds.distance(signed_at - signed_steady) > _SUSPICIOUS
+        if refused is None or bounds.distance(refused) > _SUSPICIOUS:
+            self._follow(bounds)
+            return True
+        self._bounds = bounds
+        return False
 
     def _follow(self, bounds: _Bounds) -> None:
         moved = bounds.middle - self._ahead

@@ -88,11 +88,7 @@ class ClockSynchronizer:
             self._last_failure_at = clock.steady()
             logger.warning("OKX's time could not be read: %s", error.summary)
             return
-        if clock.would_explain(*sample, refused.signed_at, refused.times.sent):
-            clock.correct_by_time(*sample)
-        else:
-            # It contradicts the refusal, so a clock that was right stays as it is.
-            clock.note_time(*sample)
+        if not clock.correct_by_time(*sample, refused.signed_at - refused.times.sent):
             self._last_failure_at = clock.steady()
 
     async def synchronize(self, ask: AskTime, samples: int) -> None:

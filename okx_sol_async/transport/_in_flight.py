@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 from weakref import WeakValueDictionary
 
@@ -87,18 +87,15 @@ class CallsInFlight:
         finally:
             self.end(activity)
 
-    async def drain(self, seconds: float) -> bool:
-        """Wait until no call is in flight, for at most ``seconds``, and return whether that is so."""
-        try:
+    async def drain(self, seconds: float) -> None:
+        """Wait until no call is in flight, for at most ``seconds``."""
+        with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 # What follows a call may have begun another one.
                 while self._calls:
                     if self._none_left is None or self._none_left.is_set():
                         self._none_left = asyncio.Event()
                     await self._none_left.wait()
-        except TimeoutError:
-            return False
-        return True
 
     def stop_all(self) -> None:
         """End all calls."""

@@ -9,7 +9,7 @@ from typing import Final, Protocol, TypeAlias, TypeVar
 import attrs
 
 from okx_sol_async.errors import ConfigurationError
-from okx_sol_async.transport._events import CallInfo, CallReport, Observer, ResponseEvent, SendEvent
+from okx_sol_async.transport._events import CallReport, Observer
 
 E = TypeVar("E")
 
@@ -100,26 +100,6 @@ class Observers:
     on_end: tuple[Callable[[CallReport], None], ...] = ()
     counters: Counters = attrs.field(factory=Counters)
 
-    def queued(self, call: CallInfo) -> None:
-        """Report that a call begins to wait."""
-        for observer in self.live:
-            _inform(observer.queued, call)
-
-    def sent(self, event: SendEvent) -> None:
-        """Report that a call is about to be sent."""
-        for observer in self.live:
-            _inform(observer.sent, event)
-
-    def responded(self, event: ResponseEvent) -> None:
-        """Report that a send has ended."""
-        for observer in self.live:
-            _inform(observer.responded, event)
-
-    def refused(self, call: CallInfo) -> None:
-        """Report a 50011."""
-        for observer in self.live:
-            _inform(observer.refused, call)
-
     def ended(self, call: EndedCall, error: BaseException | None) -> None:
         """Count a call that has ended with ``error``, and report it where reports are wanted."""
         record, counters = call.record, self.counters
@@ -152,10 +132,11 @@ class Observers:
             },
         )
         for observe in self.on_end:
-            _inform(observe, report)
+            inform(observe, report)
 
 
-def _inform(receive: Callable[[E], None], event: E) -> None:
+def inform(receive: Callable[[E], None], event: E) -> None:
+    """Call a method of an observer, or a callable in the place of one."""
     try:
         receive(event)
     except Exception:

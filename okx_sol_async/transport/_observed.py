@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from okx_sol_async.transport._events import CallInfo, ResendReason, ResponseEvent, SendEvent
+from okx_sol_async.transport._metrics import inform
 
 if TYPE_CHECKING:
-    from okx_sol_async.transport._metrics import CallRecord, Observers
+    from okx_sol_async.transport._events import Observer
+    from okx_sol_async.transport._metrics import CallRecord
 
 
 class CallEvents:
@@ -15,7 +17,7 @@ class CallEvents:
 
     __slots__ = ("_is_sent", "_number", "_observers", "_reason", "_waited", "info")
 
-    def __init__(self, observers: Observers, info: CallInfo) -> None:
+    def __init__(self, observers: tuple[Observer, ...], info: CallInfo) -> None:
         self._observers = observers
         #: Which call it is.
         self.info: CallInfo = info
@@ -28,13 +30,16 @@ class CallEvents:
     def queued(self, reason: ResendReason | None) -> None:
         """Report that the call begins to wait for a turn, which it needs for ``reason``."""
         self._reason = reason
-        self._observers.queued(self.info)
+        for observer in self._observers:
+            inform(observer.queued, self.info)
 
     def sent(self, record: CallRecord) -> None:
         """Report that the call has its turn."""
         self._number, self._is_sent = record.sends, True
         waited, self._waited = record.waited - self._waited, record.waited
-        self._observers.sent(SendEvent(self.info, self._number, waited, self._reason))
+        event = SendEvent(self.info, self._number, waited, self._reason)
+        for observer in self._observers:
+            inform(observer.sent, event)
 
     def responded(
         self,
@@ -49,8 +54,11 @@ class CallEvents:
         if self._is_sent:
             self._is_sent = False
             name = None if error is None else type(error).__name__
-            self._observers.responded(ResponseEvent(self.info, self._number, took, status, code, trace_id, name))
+            event = ResponseEvent(self.info, self._number, took, status, code, trace_id, name)
+            for observer in self._observers:
+                inform(observer.responded, event)
 
     def refused(self) -> None:
         """Report a 50011 that is followed by another turn."""
-        self._observers.refused(self.info)
+        for observer in self._observers:
+            inform(observer.refused, self.info)
