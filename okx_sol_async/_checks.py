@@ -10,12 +10,7 @@ from okx_sol_async.errors import ConfigurationError
 
 
 def whole_number(argument: str, value: object, most: int | None = None) -> int:
-    """Return ``value`` if it is a whole number from 1 on.
-
-    Raises:
-        ConfigurationError: it is not, or it is above ``most``.
-
-    """
+    """Return ``value`` if it is a whole number from 1 on."""
     if type(value) is not int or value < 1 or (most is not None and value > most):
         bounds = "on" if most is None else f"to {most}"
         raise wrong(value, argument, f"a whole number from 1 {bounds}")
@@ -23,12 +18,7 @@ def whole_number(argument: str, value: object, most: int | None = None) -> int:
 
 
 def seconds(argument: str, value: object, *, positive: bool) -> float:
-    """Return ``value`` if it is a finite number of seconds, from 0 on or above 0.
-
-    Raises:
-        ConfigurationError: it is not.
-
-    """
+    """Return ``value`` if it is a finite number of seconds, from 0 on or above 0."""
     if (
         isinstance(value, bool)
         or not isinstance(value, (int, float))
@@ -41,12 +31,7 @@ def seconds(argument: str, value: object, *, positive: bool) -> float:
 
 
 def part(argument: str, value: object) -> float:
-    """Return ``value`` if it is a part of something: a number above 0 and up to 1.
-
-    Raises:
-        ConfigurationError: it is not.
-
-    """
+    """Return ``value`` if it is a part of something: a number above 0 and up to 1."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1:
         raise wrong(value, argument, "a number above 0 and up to 1")
     return float(value)
@@ -61,24 +46,14 @@ def is_text(value: object) -> TypeGuard[str]:
 
 
 def text(argument: str, value: object) -> str:
-    """Return ``value`` if it is a string that can be sent.
-
-    Raises:
-        ConfigurationError: it is not.
-
-    """
+    """Return ``value`` if it is a string that can be sent."""
     if is_text(value):
         return value
     raise wrong(value, argument, "a string")
 
 
 def flag(argument: str, value: object) -> bool:
-    """Return ``value`` if it is `True` or `False`.
-
-    Raises:
-        ConfigurationError: it is not.
-
-    """
+    """Return ``value`` if it is `True` or `False`."""
     if isinstance(value, bool):
         return value
     raise wrong(value, argument, "True or False")

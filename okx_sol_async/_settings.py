@@ -50,12 +50,7 @@ class SessionSettings(TypedDict, total=False):
 
 
 def region_from_env() -> Region:
-    """Return the region in ``OKX_REGION``, `Region.GLOBAL` if it is not set.
-
-    Raises:
-        ConfigurationError: it is not the name of a region.
-
-    """
+    """Return the region in ``OKX_REGION``, `Region.GLOBAL` if it is not set."""
     name = os.environ.get("OKX_REGION") or Region.GLOBAL.name
     try:
         return Region[name.strip().upper()]
@@ -65,12 +60,7 @@ def region_from_env() -> Region:
 
 
 def demo_from_env() -> bool:
-    """Return whether ``OKX_DEMO`` asks for demo trading.
-
-    Raises:
-        ConfigurationError: it is neither 1 nor 0, or a word for one of them.
-
-    """
+    """Return whether ``OKX_DEMO`` asks for demo trading."""
     word = os.environ.get("OKX_DEMO", "").strip().lower()
     if word not in _YES | _NO:
         message = f"OKX_DEMO must be 1 or 0, not {word!r}"
@@ -79,12 +69,7 @@ def demo_from_env() -> bool:
 
 
 def checked_origin(base_url: object) -> URL:
-    """Return the origin of ``base_url``, if signatures may be sent there.
-
-    Raises:
-        ConfigurationError: it is no URL of an origin, or not an encrypted one outside this machine.
-
-    """
+    """Return the origin of ``base_url``, if signatures may be sent there."""
     url: URL | None = None
     try:
         url = URL(base_url) if isinstance(base_url, str) else None
@@ -127,7 +112,6 @@ def _is_loopback(host: str) -> bool:
 
 
 def checked_max_wait(max_wait: float | None) -> float | None:
-    """Return ``max_wait`` if it is a number of seconds or `None`."""
     return None if max_wait is None else seconds("max_wait", max_wait, positive=False)
 
 

@@ -28,12 +28,7 @@ class Envelope(NamedTuple):
 
 
 def read_envelope(body: bytes) -> Envelope:
-    """Read the envelope of a response.
-
-    Raises:
-        DecodeError: ``body`` is longer than `MAX_BODY`, is not JSON in UTF-8, is not an object, or has no ``code``.
-
-    """
+    """Read the envelope of a response."""
     if len(body) > MAX_BODY:
         message = f"the response is longer than {MAX_BODY} bytes"
         raise DecodeError(message)

@@ -57,24 +57,14 @@ def read_rows(data: object, model: type[M]) -> tuple[M, ...]:
 
 
 def read_row(data: object, model: type[M]) -> M:
-    """Read a response that is one row, as an object or as an array of one.
-
-    Raises:
-        DecodeError: ``data`` is neither, or the row is broken; the message names the place (``$.data.amt``).
-
-    """
+    """Read a response that is one row, as an object or as an array of one."""
     if not isinstance(data, list):
         return _read_or_explain(data, model, "$.data")
     return _read_or_explain(only_row(data), model, "$.data[0]")
 
 
 def only_row(rows: Sequence[M]) -> M:
-    """Return the row of a response that has one.
-
-    Raises:
-        DecodeError: it has none, or several.
-
-    """
+    """Return the row of a response that has one."""
     if len(rows) != 1:
         message = f"$.data must hold one row, not {len(rows)}"
         raise DecodeError(message)

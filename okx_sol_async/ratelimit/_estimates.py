@@ -42,7 +42,6 @@ def refuse_hopeless(state: BucketState, number: int, rank: int, deadline: float)
 
 
 def no_turn(state: BucketState) -> QueueTimeout:
-    """Return the error of a call whose turn did not come in time."""
     now = state.time()
     waiting, at = 0, earliest_departure(state, 0, now)
     if state.queue is not None:

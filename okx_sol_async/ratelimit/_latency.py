@@ -22,7 +22,6 @@ class MaxLatency:
         self._since = -math.inf
 
     def note(self, seconds: float, now: float) -> None:
-        """Count a response that took ``seconds``."""
         if not 0 <= now - self._since < MEMORY:
             self._turn(now)
         # No call in between, so that another thread cannot put a shorter one in its place.
@@ -67,7 +66,6 @@ class MinLatency:
         self._since = -math.inf
 
     def note(self, seconds: float, now: float) -> None:
-        """Count a response that took ``seconds``."""
         if not 0 <= now - self._since < 2 * MEMORY:
             self._before, self._now, self._since = self._now, math.inf, now
         self._now = min(self._now, seconds)

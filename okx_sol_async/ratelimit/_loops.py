@@ -64,7 +64,6 @@ if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
 
 
 def binding_of(loop: asyncio.AbstractEventLoop) -> Binding:
-    """Return the binding to ``loop``."""
     binding = PROCESS.latest()
     if binding is None or binding.loop is not loop:
         binding = Binding(loop)
@@ -73,7 +72,6 @@ def binding_of(loop: asyncio.AbstractEventLoop) -> Binding:
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
-    """Return the event loop that runs in this thread, if any does."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
@@ -81,7 +79,6 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 def used_elsewhere() -> ConfigurationError:
-    """Return the error of a bucket that another live event loop uses."""
     message = "calls of the same limit are made on another event loop that is still alive"
     hint = "Use one event loop for all calls of one user, and for all public ones, or asyncio.run_coroutine_threadsafe."
     return ConfigurationError(message, hint=hint)

@@ -89,12 +89,7 @@ def evict(bucket: Handle, limiter: Evictor, key: Hashable) -> None:
 
 
 def share_loop(one: BucketState, other: BucketState) -> None:
-    """Bind two buckets to one event loop, if one of them is at rest.
-
-    Raises:
-        ConfigurationError: another event loop, which is running, uses one of them.
-
-    """
+    """Bind two buckets to one event loop, if one of them is at rest."""
     for state in (one, other):
         reap_orphans(state)
         binding = state.binding

@@ -122,7 +122,6 @@ class Pace:
         self.next_at = asyncio.get_running_loop().time() + self.interval
 
     def merge(self, other: Pace) -> None:
-        """Take over the later pause and the slower pace."""
         self.paused_until = max(self.paused_until, other.paused_until)
         self.next_at = max(self.next_at, other.next_at)
         self.interval = max(self.interval, other.interval)

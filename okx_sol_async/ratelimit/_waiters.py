@@ -74,7 +74,6 @@ class Waiters:
         return len(returning) + len(foreground) + (len(background) if rank == BACKGROUND else 0)
 
     def join(self, waiter: Waiter) -> None:
-        """Put a waiter at its place."""
         queue = self._ranks[waiter.rank]
         in_order = not queue or next(reversed(queue)) < waiter.number
         queue[waiter.number] = waiter
@@ -91,11 +90,9 @@ class Waiters:
         return True
 
     def first(self) -> Waiter:
-        """Return who is next."""
         return next(iter(self))
 
     def merge(self, other: Waiters) -> None:
-        """Add all waiters of another queue, in order of arrival."""
         other.wake_at(None)
         self.granted += other.granted
         self.one_by_one = self.one_by_one or other.one_by_one

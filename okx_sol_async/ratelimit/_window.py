@@ -27,7 +27,6 @@ class Window:
         self.releases: tuple[float, ...] = ()
 
     def has_room(self, now: float) -> bool:
-        """Return whether a slot is free."""
         releases = self.releases
         if releases and releases[0] <= now:
             self.releases = releases = releases[bisect_right(releases, now) :]
@@ -78,6 +77,5 @@ class Window:
         self.releases = tuple(at + seconds for at in self.releases)
 
     def merge(self, other: Window) -> None:
-        """Add the calls of another window, which goes by the same clock."""
         self.releases = tuple(sorted(self.releases + other.releases))
         self.in_flight += other.in_flight

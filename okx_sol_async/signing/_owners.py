@@ -13,7 +13,6 @@ class OwnerRegistry:
         self._names: dict[str, frozenset[str]] = {}
 
     def merge(self, owner: str, into: str) -> None:
-        """Remember that two owners are one user."""
         if owner not in self.names(into):
             names = self.names(owner) | self.names(into)
             self._names.update(dict.fromkeys(names, names))

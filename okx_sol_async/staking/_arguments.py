@@ -32,13 +32,7 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 def checked_amount(amt: object) -> Decimal:
-    """Return an amount of SOL or OKSOL, if it is one that can be purchased or redeemed.
-
-    Raises:
-        ConfigurationError: ``amt`` is neither a `Decimal` nor a string such as ``"1.5"``, or not a positive number of
-            at most nine decimals.
-
-    """
+    """Return an amount of SOL or OKSOL, if it is one that can be purchased or redeemed."""
     if isinstance(amt, str) and _AMOUNT.fullmatch(amt):
         amt = Decimal(amt)
     if not isinstance(amt, Decimal):
@@ -56,12 +50,7 @@ def checked_amount(amt: object) -> Decimal:
 
 
 def checked_write(write: object) -> Write:
-    """Return a `Write` that can be kept in a log and looked up.
-
-    Raises:
-        ConfigurationError: ``write`` is none, or one of its fields is not of its type.
-
-    """
+    """Return a `Write` that can be kept in a log and looked up."""
     if not isinstance(write, Write):
         raise wrong(write, "write", "a Write")
     field = next((field for field, is_right in _checked_fields(write) if not is_right), None)
@@ -93,12 +82,7 @@ def _is_time(at: object) -> bool:
 
 
 def checked_word(name: str, word: object, kind: type[W]) -> W | None:
-    """Return a word to ask for; `None` for any.
-
-    Raises:
-        ConfigurationError: ``word`` is not a ``kind``, and not a string that is one of its words.
-
-    """
+    """Return a word to ask for; `None` for any."""
     if word is None or isinstance(word, kind):
         return word
     if isinstance(word, str) and word in list(kind):
@@ -108,12 +92,7 @@ def checked_word(name: str, word: object, kind: type[W]) -> W | None:
 
 
 def milliseconds(name: str, at: object, *, rounded_up: bool) -> int:
-    """Return a time in whole milliseconds since 1970.
-
-    Raises:
-        ConfigurationError: ``at`` is not an aware `datetime`, or before 1970.
-
-    """
+    """Return a time in whole milliseconds since 1970."""
     if not isinstance(at, datetime) or at.utcoffset() is None:
         message = f"{name} must be an aware datetime, not {shown(at)}"
         raise ConfigurationError(
@@ -127,12 +106,7 @@ def milliseconds(name: str, at: object, *, rounded_up: bool) -> int:
 
 
 def page_bound(name: str, at: object, *, rounded_up: bool) -> int:
-    """Return the bound of a page in whole milliseconds since 1970, which may be written so already.
-
-    Raises:
-        ConfigurationError: ``at`` is neither such a number, nor an aware `datetime` from 1970 on.
-
-    """
+    """Return the bound of a page in whole milliseconds since 1970, which may be written so already."""
     if type(at) is int and 0 <= at < _LATEST:
         return at
     if isinstance(at, str) and _MILLISECONDS.fullmatch(at):
@@ -144,17 +118,11 @@ def page_bound(name: str, at: object, *, rounded_up: bool) -> int:
 
 
 def moment(of: int) -> datetime:
-    """Return the time for a number of milliseconds since 1970."""
     return _EPOCH + of * _MILLISECOND
 
 
 def checked_session(session: object) -> Session:
-    """Return ``session`` if it is a `Session`.
-
-    Raises:
-        ConfigurationError: it is not.
-
-    """
+    """Return ``session`` if it is a `Session`."""
     if isinstance(session, Session):
         return session
     message = f"session must be a Session, not {type(session).__name__}"

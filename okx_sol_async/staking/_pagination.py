@@ -38,9 +38,6 @@ async def read_history(
         until: the first millisecond after it; `None` for no end.
         limit: how many orders to give at most; `None` for all.
 
-    Raises:
-        DecodeError: the pages do not show all rows of a millisecond, or are not in order.
-
     """
     left = limit
     edge = _Edge(_END_OF_TIME if until is None else until - 1)

@@ -31,12 +31,7 @@ OnOutage: TypeAlias = Callable[[OKXError | None], object]
 async def watch_balance(
     session: Session, credentials: Credentials, every: float, *, changes_only: bool, on_outage: OnOutage | None
 ) -> AsyncGenerator[Balance, None]:
-    """Give the balance each ``every`` seconds, or whenever it has changed, until the session is closed.
-
-    Raises:
-        OKXError: what is not temporary.
-
-    """
+    """Give the balance each ``every`` seconds, or whenever it has changed, until the session is closed."""
     loop = asyncio.get_running_loop()
     outage = _Outage(on_outage)
     view = session.with_options(background=True, max_wait=PATIENCE)
@@ -98,7 +93,6 @@ class _Outage:
         return min(math.ldexp(FIRST_PAUSE, min(self.failures - 1, 10)), LONGEST_PAUSE)
 
     def end(self) -> None:
-        """Count a response."""
         failures, self.failures = self.failures, 0
         if failures:
             logger.info("watch: OKX responds again, after %d failures", failures)

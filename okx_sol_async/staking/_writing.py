@@ -43,13 +43,7 @@ _unfinished: Final[set[asyncio.Task[None]]] = set()
 
 
 class AccountLog:
-    """The log of a session, as one user of it sees it.
-
-    Args:
-        session: the session.
-        credentials: the user's key.
-
-    """
+    """The log of a session, as one user of it sees it."""
 
     def __init__(self, session: Session, credentials: Credentials) -> None:
         self._log: WriteLog = PROCESS_LOG if session.write_log is None else session.write_log
@@ -59,16 +53,10 @@ class AccountLog:
         self._key_owner = credentials.key_owner
 
     def new(self, kind: OrderType, amt: Decimal, sent_at: datetime, write_id: str) -> Write:
-        """Return a write of this user that is about to be sent."""
         return Write(kind, amt, sent_at, self._owner, self._origin, self._demo, outcome=WriteOutcome.SENT, id=write_id)
 
     async def begin(self, write: Write) -> None:
-        """Keep a write that is about to be sent.
-
-        Raises:
-            ConfigurationError: the log cannot be written.
-
-        """
+        """Keep a write that is about to be sent."""
         await self._checked(self._introduce())
         await self._checked(self._log.put(write))
 
@@ -81,23 +69,13 @@ class AccountLog:
         await self._logged(self._log.remove(write), write)
 
     async def writes(self) -> list[Write]:
-        """Return all writes of this user whose first byte may have left, oldest first.
-
-        Raises:
-            ConfigurationError: the log cannot be read.
-
-        """
+        """Return all writes of this user whose first byte may have left, oldest first."""
         await self._checked(self._introduce())
         writes = await self._checked(self._log.read(self._owner, self._origin, demo=self._demo))
         return [write for write in writes if write.id not in _in_flight or _in_flight[write.id].may_have_left]
 
     def check(self, write: Write, known: Sequence[Write]) -> None:
-        """Check that a write can be looked up in this user's history.
-
-        Raises:
-            ConfigurationError: it was made elsewhere, or by another user.
-
-        """
+        """Check that a write can be looked up in this user's history."""
         if (write.origin, write.demo) != (self._origin, self._demo):
             where = f"{write.origin}{' in demo trading' if write.demo else ''}"
             message = f"write was sent to {where}, and this session talks to another exchange"
@@ -130,16 +108,7 @@ class AccountLog:
 
 
 class Writing:
-    """One purchase or redemption.
-
-    Args:
-        session: the session to send it through.
-        credentials: the user's key.
-        kind: which of the two it is.
-        amt: the amount, as `checked_amount` returns it.
-        look_up: looks a write up in the history, within seconds or, for `None`, as long as it takes.
-
-    """
+    """One purchase or redemption."""
 
     def __init__(
         self, session: Session, credentials: Credentials, kind: OrderType, amt: Decimal, look_up: LookUp
@@ -156,12 +125,7 @@ class Writing:
         )
 
     async def run(self) -> Write:
-        """Send it, and return it once OKX has accepted it.
-
-        Raises:
-            OKXError: as `SolStaking.purchase` says. `OutcomeUnknown` has the write.
-
-        """
+        """Send it, and return it once OKX has accepted it."""
         with self._session.activity():
             return await self._run()
 
@@ -216,12 +180,7 @@ async def _finished(coroutine: Coroutine[None, None, None]) -> None:
 
 
 async def unresolved(session: Session, credentials: Credentials) -> AsyncGenerator[Write, None]:
-    """Give the writes of a user that remain to be resolved, oldest first, but for those in flight in this process.
-
-    Raises:
-        ConfigurationError: the log cannot be read.
-
-    """
+    """Give the writes of a user that remain to be resolved, oldest first, but for those in flight in this process."""
     for write in await AccountLog(session, credentials).writes():
         if write.outcome.is_open and write.id not in _in_flight:
             yield write
@@ -234,13 +193,7 @@ async def resolve(
     read_orders: Callable[[datetime, datetime], Awaitable[list[Order]]],
     wait: float | None,
 ) -> Order | None:
-    """Look up what became of a write, and keep it in the log.
-
-    Raises:
-        ConfigurationError: the write is another user's, or was sent elsewhere; or the log cannot be read.
-        OKXError: the history cannot be read.
-
-    """
+    """Look up what became of a write, and keep it in the log."""
     log = AccountLog(session, credentials)
     with session.activity():
         log.check(write, await log.writes())

@@ -38,7 +38,6 @@ class RetryBudget:
         return min(self._left, RESERVE)
 
     def earn(self) -> None:
-        """Count a call that was made."""
         self._left += SHARE
 
     def kept(self) -> None:
@@ -58,12 +57,7 @@ class RetryBudget:
         return True
 
     def spend(self, now: float) -> bool:
-        """Take one retry, and return whether there was one.
-
-        Args:
-            now: the event loop's time, in seconds.
-
-        """
+        """Take one retry, and return whether there was one."""
         elapsed = 0.0 if self._filled_at is None else max(now - self._filled_at, 0.0)
         self._filled_at = now
         self._left = min(self._left + elapsed * PER_SECOND, RESERVE)

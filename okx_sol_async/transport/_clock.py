@@ -50,7 +50,6 @@ class RoundTrip(NamedTuple):
 
     @property
     def took(self) -> float:
-        """The seconds between the two."""
         return self.came - self.sent
 
 

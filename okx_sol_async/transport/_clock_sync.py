@@ -92,12 +92,7 @@ class ClockSynchronizer:
             self._last_failure_at = clock.steady()
 
     async def synchronize(self, ask: AskTime, samples: int) -> None:
-        """Set the clock to OKX's, by the best of some samples.
-
-        Raises:
-            OKXError: as ``ask`` does, if there was no response at all.
-
-        """
+        """Set the clock to OKX's, by the best of some samples."""
         self.server_clock.correct_by_time(*await best_sample(ask, samples, 0.0))
 
 

@@ -55,11 +55,9 @@ class FailureContext:
     foreign_code: str = "a middleware"
 
     def redact(self, text: str) -> str:
-        """Return ``text`` without secrets."""
         return text if self.credentials is None else self.credentials.redact(text, self.signature)
 
     def details(self) -> CallDetails:
-        """Return what every error of the call has."""
         return CallDetails(endpoint=self.endpoint, attempts=self.attempts, waited=self.waited, sent_at=self.sent_at)
 
 
@@ -103,14 +101,7 @@ def timed_out(timeout: float | None, context: FailureContext) -> Timeout:
 
 
 def outcome_unknown(failure: OKXError, signed_at: float, context: FailureContext) -> OutcomeUnknown:
-    """Return the error for a write that may have happened, with the ``failure`` that hid its outcome.
-
-    Args:
-        failure: what came in place of a response that says it.
-        signed_at: OKX's time in the signature, in seconds since 1970.
-        context: what is known of the call.
-
-    """
+    """Return the error for a write that may have happened, with the ``failure`` that hid its outcome."""
     details = context.details()
     details["trace_id"] = failure.trace_id
     details["sent_at"] = datetime.fromtimestamp(signed_at, UTC)
@@ -125,7 +116,6 @@ def outcome_unknown(failure: OKXError, signed_at: float, context: FailureContext
 
 
 def session_closed(context: FailureContext, *, sent: bool) -> SessionClosed:
-    """Return the error for a call that was in flight when its session was closed."""
     hint = "Close the session after the last call."
     return SessionClosed("the session was closed during the call", sent=sent, hint=hint, **context.details())
 

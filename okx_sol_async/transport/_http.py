@@ -74,13 +74,7 @@ class Connections:
         return self._loop
 
     def open(self, *, for_write: bool) -> aiohttp.ClientSession:
-        """Return the client session to send through, opened if need be.
-
-        Raises:
-            ConfigurationError: they belong to another event loop or process, or the borrowed session is closed or
-                another event loop's.
-
-        """
+        """Return the client session to send through, opened if need be."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             self.bind(loop)
@@ -96,12 +90,7 @@ class Connections:
         return self._reads
 
     def bind(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Let the connections belong to ``loop``.
-
-        Raises:
-            ConfigurationError: they belong to another event loop, or to the parent of this process.
-
-        """
+        """Let the connections belong to ``loop``."""
         if self._loop is loop:
             return
         if self._inherited:
@@ -113,7 +102,6 @@ class Connections:
         _opened.add(self)
 
     async def aclose(self) -> None:
-        """Close what was opened here."""
         opened, self._reads, self._writes = (self._reads, self._writes), None, None
         loop_is_gone = self._loop is not asyncio.get_running_loop()
         for http in opened:
@@ -189,7 +177,6 @@ class _NoCookies(aiohttp.DummyCookieJar):
     _empty: Final[SimpleCookie] = SimpleCookie()
 
     def filter_cookies(self, request_url: URL) -> SimpleCookie:  # noqa: ARG002 - aiohttp's signature
-        """Return no cookies."""
         return self._empty
 
 
@@ -244,12 +231,7 @@ def reports_departures(http: aiohttp.ClientSession) -> bool:
 
 
 def check_foreign_headers(request: ClientRequest) -> None:
-    """Remove what a borrowed session adds for other hosts, and refuse what cannot be sent.
-
-    Raises:
-        ConfigurationError: a header holds a control character.
-
-    """
+    """Remove what a borrowed session adds for other hosts, and refuse what cannot be sent."""
     for name in _FOREIGN_HEADERS:
         request.headers.popall(name, None)
     for name, value in request.headers.items():
@@ -328,13 +310,11 @@ def is_unusable(http: object, error: Exception) -> bool:
 
 
 def http_is_closed() -> ConfigurationError:
-    """Return the error for a borrowed `aiohttp.ClientSession` that its owner has closed."""
     message = "the aiohttp session that was passed as http is closed"
     return ConfigurationError(message, argument="http", hint="Keep it open for as long as this session is used.")
 
 
 def another_loop() -> ConfigurationError:
-    """Return the error for the use of a session on two event loops."""
     message = "this session belongs to another event loop"
     return ConfigurationError(message, hint="Make one in each event loop, and close it there.")
 

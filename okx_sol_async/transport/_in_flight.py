@@ -68,11 +68,9 @@ class CallsInFlight:
         return len(self._calls)
 
     def begin(self, call: Stoppable) -> None:
-        """Add a call."""
         self._calls[call] = None
 
     def end(self, call: Stoppable) -> None:
-        """Remove a call, which has ended."""
         self._calls.pop(call, None)
         if self._none_left is not None and not self._calls:
             self._none_left.set()
@@ -98,7 +96,6 @@ class CallsInFlight:
                     await self._none_left.wait()
 
     def stop_all(self) -> None:
-        """End all calls."""
         for call in tuple(self._calls):
             call.stop()
 
@@ -123,17 +120,14 @@ class AttemptTimeouts:
         return len(self._due)
 
     def begin(self, send: Expiring, loop: asyncio.AbstractEventLoop, now: float) -> None:
-        """Start the timeout of ``send``."""
         self._due[send] = due = now + self.timeout
         if self._timer is None:
             self._timer = loop.call_at(due, self._on_timer, loop)
 
     def end(self, send: Expiring) -> None:
-        """Stop the timeout of ``send``, which has ended."""
         self._due.pop(send, None)
 
     def close(self) -> None:
-        """Cancel the timer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -170,6 +164,5 @@ class TimeoutRegistry:
         return found
 
     def close(self) -> None:
-        """Cancel all timers."""
         for timeouts in tuple(self._by_length.values()):
             timeouts.close()

@@ -132,13 +132,7 @@ class LiveCall:
 
 
 class Measurements(Observer):
-    """Measures calls, and hands the values to a recorder.
-
-    Args:
-        recorder: what keeps the values.
-        label_users: whether the values have the user's label.
-
-    """
+    """Measures calls, and hands the values to a recorder."""
 
     def __init__(self, recorder: Recorder, *, label_users: bool) -> None:
         self._recorder = recorder

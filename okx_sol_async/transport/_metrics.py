@@ -67,12 +67,7 @@ Observe: TypeAlias = (
 
 
 def observers_of(observe: Observe) -> Observers:
-    """Return the observers in ``observe``.
-
-    Raises:
-        ConfigurationError: one of them is neither an `Observer` nor callable.
-
-    """
+    """Return the observers in ``observe``."""
     if observe is None:
         return Observers()
     several = isinstance(observe, Iterable) and not isinstance(observe, Observer) and not callable(observe)
@@ -101,7 +96,6 @@ class Observers:
     counters: Counters = attrs.field(factory=Counters)
 
     def ended(self, call: EndedCall, error: BaseException | None) -> None:
-        """Count a call that has ended with ``error``, and report it where reports are wanted."""
         record, counters = call.record, self.counters
         counters.calls += 1
         counters.waits += record.waited > NOTICEABLE_WAIT

@@ -34,7 +34,6 @@ class CallEvents:
             inform(observer.queued, self.info)
 
     def sent(self, record: CallRecord) -> None:
-        """Report that the call has its turn."""
         self._number, self._is_sent = record.sends, True
         waited, self._waited = record.waited - self._waited, record.waited
         event = SendEvent(self.info, self._number, waited, self._reason)
@@ -59,6 +58,5 @@ class CallEvents:
                 inform(observer.responded, event)
 
     def refused(self) -> None:
-        """Report a 50011 that is followed by another turn."""
         for observer in self._observers:
             inform(observer.refused, self.info)

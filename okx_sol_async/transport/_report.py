@@ -30,7 +30,6 @@ class ReportedCall(Sender, Protocol):
 
 
 def info_of(call: ReportedCall) -> CallInfo:
-    """Return what names the call in its events."""
     endpoint, user = call.endpoint, None if call.credentials is None else call.credentials.user_id
     return CallInfo(endpoint.method, endpoint.path, str(call.state.origin).rstrip("/"), user)
 

@@ -63,16 +63,7 @@ _EXCERPT: Final = 64
 def outcome_of(
     endpoint: Endpoint[R], status: int, headers: Mapping[str, str], body: bytes, context: Callable[[], FailureContext]
 ) -> R | OKXError:
-    """Return the result in a response, or the error that it means.
-
-    Args:
-        endpoint: what was called.
-        status: the HTTP status.
-        headers: the headers of the response.
-        body: its body, decompressed.
-        context: returns what an error says of the call.
-
-    """
+    """Return the result in a response, or the error that it means."""
     try:
         envelope = read_envelope(body)
         if envelope.code == "0" and 200 <= status < 300:

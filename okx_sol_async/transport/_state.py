@@ -49,12 +49,7 @@ class SessionState:
     _urls: dict[str, URL] = attrs.field(init=False, factory=dict)
 
     def bucket_key(self, endpoint: Endpoint[Any], credentials: Credentials | None) -> BucketKey:
-        """Return what makes two calls share a bucket.
-
-        Raises:
-            ConfigurationError: the endpoint needs credentials, and there are none.
-
-        """
+        """Return what makes two calls share a bucket."""
         if credentials is None and endpoint.signed:
             message = f"{endpoint} needs credentials"
             hint = "Pass the credentials of the user, or use SolStaking."
@@ -74,12 +69,7 @@ class SessionState:
 
 
 def check_call(endpoint: object, credentials: object, parameters: object = None) -> None:
-    """Check the arguments of a call.
-
-    Raises:
-        ConfigurationError: one of them is of another kind; its ``argument`` names it.
-
-    """
+    """Check the arguments of a call."""
     if not isinstance(endpoint, Endpoint):
         message = f"endpoint must be an Endpoint, not {type(endpoint).__name__}"
         raise ConfigurationError(message, argument="endpoint", hint="Use one of this package, such as BALANCE.")

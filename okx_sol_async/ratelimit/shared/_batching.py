@@ -32,14 +32,7 @@ BATCH_SIZE: Final = 64
 
 
 class BatchingClient:
-    """The connections of one event loop.
-
-    Args:
-        client: the client that the limiter was given, or its first one.
-        make_client: makes a client for an event loop; `None` if the client was lent.
-        timeout: seconds after which a server is taken to be away.
-
-    """
+    """The connections of one event loop."""
 
     def __init__(self, client: Client, make_client: Callable[[], Client] | None, timeout: float) -> None:
         self._make_client = make_client
@@ -51,12 +44,6 @@ class BatchingClient:
         self.subscription: Subscription = Subscription(self._client, timeout)
 
     async def run(self, bucket: str, command: tuple[float | str, ...]) -> object:
-        """Run the script on a bucket.
-
-        Raises:
-            StoreUnavailable: the server did not reply in time, or could not run it.
-
-        """
         node = self.node_of(bucket)
         batcher = self._batchers.get(node)
         if batcher is None:
@@ -64,7 +51,6 @@ class BatchingClient:
         return await batcher.run((bucket, command))
 
     def node_of(self, bucket: str) -> str:
-        """Return the name of the server that keeps a bucket, empty if there is only one."""
         if isinstance(self._client, RedisCluster):
             # Before the client has asked which server keeps what, none is known.
             with contextlib.suppress(RedisError, RedisClusterException, AttributeError):
@@ -140,7 +126,6 @@ class _Batcher:
         self._begins = False
 
     async def run(self, command: Command) -> object:
-        """Run one command with the next batch."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[object] = loop.create_future()
         self._waiting.append((command, done))
@@ -148,7 +133,6 @@ class _Batcher:
         return await done
 
     async def aclose(self, reason: Exception) -> None:
-        """Cancel what is on its way, and fail what waits."""
         senders = tuple(self._senders)
         for sender in senders:
             sender.cancel()
@@ -163,7 +147,6 @@ class _Batcher:
             sender.add_done_callback(self._senders.discard)
 
     async def _send_all(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Send batches until nothing waits."""
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(BATCH_SIZE, len(self._waiting)))]
             self._begins = False

@@ -34,13 +34,7 @@ class Commands(Protocol):
 
 
 class CommandRunner:
-    """Runs commands, and knows which part of the store is unavailable.
-
-    Args:
-        commands: runs the script.
-        outages: the parts that are unavailable.
-
-    """
+    """Runs commands, and knows which part of the store is unavailable."""
 
     def __init__(self, commands: Commands, outages: Outages) -> None:
         self._commands = commands
@@ -50,12 +44,7 @@ class CommandRunner:
         self._tasks: set[asyncio.Future[object]] = set()
 
     async def run(self, bucket: str, *command: float | str) -> object:
-        """Run a command and return the reply.
-
-        Raises:
-            StoreUnavailable: it could not be done.
-
-        """
+        """Run a command and return the reply."""
         self.count += 1
         try:
             try:
@@ -93,7 +82,6 @@ class CommandRunner:
         return node if node in self._outages else None
 
     def listen(self) -> bool:
-        """Have notifications delivered; return whether they arrive already."""
         return self._commands.listen()
 
     def reached(self, bucket: str) -> None:

@@ -25,11 +25,9 @@ class Notifications:
         return len(self._waiting)
 
     def begin(self, ticket: int, waiting: Waiting) -> None:
-        """Notify ``waiting`` when its reservation moves."""
         self._waiting[ticket] = waiting
 
     def end(self, ticket: int) -> None:
-        """Notify of this reservation no more."""
         self._waiting.pop(ticket, None)
 
     def receive(self, notification: str) -> None:

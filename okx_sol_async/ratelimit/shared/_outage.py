@@ -13,13 +13,7 @@ TRY_EVERY: Final = 1.0
 
 
 class StoreUnavailable(Exception):
-    """The store did not reply in time, or could not do what it was asked for.
-
-    Args:
-        reason: what is known of it.
-        part: what is unavailable: a node, or the name of a bucket if only that one is.
-
-    """
+    """A part of the store did not reply in time, or could not do what it was asked for: a node, or only a bucket."""
 
     def __init__(self, reason: str, part: str = "") -> None:
         super().__init__(reason)
@@ -27,12 +21,7 @@ class StoreUnavailable(Exception):
 
 
 class Outages:
-    """The parts of the store that are unavailable. Each is logged once when it fails and once when it is back.
-
-    Args:
-        meanwhile: what the process does meanwhile, for the log.
-
-    """
+    """The parts of the store that are unavailable. Each is logged once when it fails and once when it is back."""
 
     def __init__(self, meanwhile: str) -> None:
         self._meanwhile = meanwhile
@@ -41,11 +30,9 @@ class Outages:
         self._try_at: dict[str, float] = {}
 
     def __bool__(self) -> bool:
-        """Return whether any part is unavailable."""
         return bool(self._since)
 
     def __contains__(self, part: str) -> bool:
-        """Return whether the last attempt on this part failed."""
         return part in self._since
 
     def may_try(self, part: str) -> bool:
@@ -57,7 +44,6 @@ class Outages:
         return True
 
     def begin(self, error: StoreUnavailable) -> None:
-        """Count a failure."""
         now = time.monotonic()
         self._try_at[error.part] = now + TRY_EVERY
         if error.part not in self._since:
@@ -66,7 +52,6 @@ class Outages:
             logger.warning("Shared rate limiter unreachable%s: %s. %s", where, error, self._meanwhile)
 
     def end(self, part: str) -> None:
-        """Count a success."""
         since = self._since.pop(part, None)
         if since is not None:
             where = f" at {part}" if part else ""

@@ -32,15 +32,7 @@ class _Move:
 
 
 class Reserver:
-    """Keeps a slot reserved for the first waiter of a bucket.
-
-    Args:
-        name: of the bucket in the store.
-        limit: what the exchange allows.
-        store: where slots are reserved.
-        fallback: what was sent while the store was unavailable.
-
-    """
+    """Keeps a slot reserved for the first waiter of a bucket."""
 
     def __init__(self, name: str, limit: RateLimit, store: SlotStore, fallback: Fallback) -> None:
         self._name = name
@@ -67,7 +59,6 @@ class Reserver:
 
     @property
     def is_asking(self) -> bool:
-        """Whether a reply of the store is outstanding."""
         return self._asking is not None
 
     def ask(self) -> None:
@@ -78,7 +69,6 @@ class Reserver:
             self._asking = loop.create_task(self._ask(state, loop))
 
     def drop(self) -> Reservation | None:
-        """Return the reservation, and keep it no more."""
         reservation, self.reservation = self.reservation, None
         if reservation is not None:
             self._await_moves_of(0)
@@ -91,7 +81,6 @@ class Reserver:
             self._store.give_back(reservation)
 
     def orphan(self) -> None:
-        """Forget what was reserved on an event loop that is gone."""
         self._await_moves_of(0)
         self.reservation = self.used = self._asking = None
         self.look_at = math.inf
@@ -110,7 +99,6 @@ class Reserver:
             state.serve()
 
     def look_again(self) -> None:
-        """Ask for the time of the reservation, because notifications may have been missed."""
         state = _used_here(self.state)
         if state is not None:
             self.look_at = -math.inf

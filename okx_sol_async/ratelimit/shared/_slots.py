@@ -43,11 +43,9 @@ class SharedSlots:
 
     @property
     def is_busy(self) -> bool:
-        """Whether a slot is reserved or asked for."""
         return self.reserver.is_asking or self.reserver.reservation is not None
 
     def next_departure(self, state: BucketState, now: float) -> float | None:
-        """Return when the first waiter may leave, `None` if that is not known yet."""
         self.reserver.state = state
         part = self._store.commands.unavailable_part(self.name)
         if part is not None:
@@ -99,33 +97,27 @@ class SharedSlots:
         return reservation
 
     def put_back(self, slot: Reservation) -> None:
-        """Take back a slot whose call did not leave."""
         if not self.is_busy and slot.bucket == self.name:
             self.reserver.reservation = slot
         else:
             self._store.give_back(slot)
 
     def not_needed(self) -> None:
-        """Return a reserved slot, because the queue is empty."""
         self.reserver.return_reservation()
 
     def earliest(self, ahead: int, now: float) -> float:
-        """Return the earliest departure of a call that ``ahead`` others precede, as far as it is known."""
         reservation = self.reserver.reservation
         if reservation is None or self._store.commands.unavailable_part(self.name) is not None:
             return now
         return reservation.at + ahead // self._limit.requests * self._limit.seconds
 
     def answered(self, slot: Reservation, now: float) -> None:
-        """The call of a slot was answered."""
         self._store.answered(self.name, self._limit, slot, now)
 
     def abandoned(self, slot: Reservation, latency: float) -> None:
-        """The call of a slot may be on its way for another ``latency`` seconds."""
         self._store.abandoned(self.name, self._limit, slot, latency)
 
     def refused(self, state: BucketState) -> bool:
-        """Report a refusal to all processes; `False` if this one has to pause by itself."""
         self.reserver.state = state
         if self._store.commands.unavailable_part(self.name) is not None:
             return False
@@ -135,7 +127,6 @@ class SharedSlots:
         return True
 
     def merge(self, other: SharedSlots, state: BucketState) -> None:
-        """Take over what the source of a bucket knows that was merged into ``state``."""
         other.not_needed()
         # It serves no bucket any more, and gives back a slot that is asked for.
         other.reserver.state = None
@@ -149,7 +140,6 @@ class SharedSlots:
             state.slow_down()
 
     def orphan(self) -> None:
-        """Forget what was reserved on an event loop that is gone."""
         self.reserver.orphan()
         self.fallback.counts_until = self.refused_at = -math.inf
 
@@ -161,7 +151,6 @@ class SharedSlots:
 
 
 def is_closed() -> ConfigurationError:
-    """Return the error of a call that uses a limiter that was closed."""
     message = "this limiter is closed"
     return ConfigurationError(message, hint="Make a new one; the shared limits of its users carry over.")
 

@@ -70,16 +70,7 @@ class Place:
 
 
 class SlotStore:
-    """Reserves slots, and measures how long that and the calls take.
-
-    Args:
-        commands: runs the script.
-        margin: as for `RedisLimiter`, and so are the others.
-        push_back: likewise.
-        on_failure: likewise.
-        local_share: likewise.
-
-    """
+    """Reserves slots, and measures how long that and the calls take."""
 
     def __init__(
         self,
@@ -133,7 +124,6 @@ class SlotStore:
         return (window_of(limit) + self._margin) / limit.requests
 
     def draw(self) -> int:
-        """Return a new ticket."""
         return self.process * PER_PROCESS + next(self._count)
 
     async def reserve(
@@ -158,9 +148,6 @@ class SlotStore:
                 this process may have sent by itself.
             waits: whether to reserve a slot that is not free yet. Otherwise it is only said when it is.
             more: whether further calls wait that are not in the background. Calls in the background of other processes leave after them.
-
-        Raises:
-            StoreUnavailable: it could not be done.
 
         """
         loop = asyncio.get_running_loop()
@@ -216,12 +203,7 @@ class SlotStore:
         raise error
 
     async def refused(self, bucket: str, limit: RateLimit) -> None:
-        """Report a refusal: what a bucket does then, all processes do together.
-
-        Raises:
-            StoreUnavailable: it could not be done.
-
-        """
+        """Report a refusal: what a bucket does then, all processes do together."""
         policy = self._push_back
         arguments: list[float] = [_us(policy.pause * limit.seconds), _us(limit.seconds)]
         if policy.paced:
@@ -230,12 +212,7 @@ class SlotStore:
         await self.commands.run(bucket, "refused", *arguments)
 
     async def look(self, bucket: str, limit: RateLimit) -> None:
-        """Check whether the store is back, and count there what this process has sent by itself.
-
-        Raises:
-            StoreUnavailable: it is not.
-
-        """
+        """Check whether the store is back, and count there what this process has sent by itself."""
         await self.commands.run(bucket, "settle", UNKNOWN, _us(window_of(limit)), 1)
         self.commands.reached_node(bucket)
         if bucket in self.outages:

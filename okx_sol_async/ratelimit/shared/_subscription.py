@@ -26,13 +26,7 @@ SUBSCRIBE_EVERY: Final = 1.0
 
 
 class Subscription:
-    """The subscription of one event loop.
-
-    Args:
-        client: the client of this event loop.
-        timeout: seconds after which a node of a cluster is taken to be away.
-
-    """
+    """The subscription of one event loop."""
 
     def __init__(self, client: Client, timeout: float) -> None:
         self._client = client
@@ -48,7 +42,6 @@ class Subscription:
             self._task.add_done_callback(self._ended)
 
     async def aclose(self) -> None:
-        """Unsubscribe."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
