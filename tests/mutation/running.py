@@ -11,7 +11,8 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Container, Sequence
 from functools import cache
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -59,6 +60,7 @@ OPTIONS: Final = (
 #: Seconds after which a test has hung, beside ten times what it takes without a mutant.
 PATIENCE: Final = 4.0
 IMPORT_PATIENCE: Final = 60.0
+KILLED_BY: Final = "killed by "
 AT_IMPORT: Final = "changed at import"
 
 # A failure is enough: it needs no shortest example.
@@ -109,7 +111,7 @@ class _Running:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """End at the first failure."""
         if report.failed:
-            self.say(f"killed by {report.nodeid}")
+            self.say(f"{KILLED_BY}{report.nodeid}")
             os._exit(1)
 
     def say(self, message: str) -> None:
@@ -125,6 +127,8 @@ class _Serving:
         self.seconds = seconds
         self.asked = asked
         self.answers = answers
+        # The tests that have killed a mutant: they kill its neighbours too.
+        self.killers: set[str] = set()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> None:
@@ -138,7 +142,7 @@ class _Serving:
 
     def outcome(self, session: pytest.Session, functions: Functions, mutant: Mutant) -> str:
         """Return what came of a mutant, or `AT_IMPORT`."""
-        reaches = reaching(mutant, self.seconds)
+        reaches = reaching(mutant, self.seconds, self.killers)
         try:
             changed = changes(PACKAGE / mutant.path, tree_of(mutant))
         except RunsAtImport:
@@ -152,7 +156,9 @@ class _Serving:
             session.config.pluginmanager.register(running)
             running.pytest_runtestloop(session)
 
-        return outcome_of(run)
+        outcome = outcome_of(run)
+        self.killers.add(outcome.removeprefix(KILLED_BY))
+        return outcome
 
 
 class Runner:
@@ -231,23 +237,31 @@ def files() -> list[str]:
     return [name for path in paths if (name := str(path.relative_to(ROOT))) not in NOT_RUN]
 
 
-def reaching(mutant: Mutant, seconds: float, *, at_import: bool = False) -> list[Reach]:
-    """Return the tests that may see a mutant, the module's own first and the quickest first, up to these seconds."""
+def reaching(mutant: Mutant, seconds: float, killers: Container[str] = (), *, at_import: bool = False) -> list[Reach]:
+    """Return the tests that may see a mutant, up to these seconds.
+
+    Those come first that have killed another one, then the module's own, and then the quickest of each file.
+    """
     folder, name = f"tests/{Path(mutant.path).parent}/", Path(mutant.path).stem.removeprefix("_")
     lines = lines_of(mutant)
     found = [
         reach
-        for reach in _known()
+        for reach in sorted(_known(), key=lambda reach: reach.seconds)
         if reach.reaches(mutant.path, lines)
         or (at_import and (reach.file.startswith(folder) or mutant.path in reach.lines))
     ]
-    found.sort(key=lambda reach: (not reach.file.startswith(f"{folder}test_{name}"), reach.seconds))
+    of_file: Counter[str] = Counter()
+    order: dict[str, tuple[bool, bool, int]] = {}
+    for reach in found:
+        of_file[reach.file] += 1
+        is_own = reach.file.startswith(f"{folder}test_{name}")
+        order[reach.test] = reach.test not in killers, not is_own, of_file[reach.file]
+    found.sort(key=lambda reach: order[reach.test])
     taken: list[Reach] = []
     for reach in found:
-        seconds -= reach.seconds
-        if seconds < 0:
-            break
-        taken.append(reach)
+        if reach.seconds < seconds:
+            seconds -= reach.seconds
+            taken.append(reach)
     return taken
 
 

@@ -6,23 +6,28 @@ import gc
 from decimal import Decimal
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientError, ClientHandlerType, ClientRequest, ClientResponse, web
 
 from okx_sol_async import (
     BALANCE,
     Balance,
+    Bucket,
+    BucketKey,
     CallReport,
+    Lease,
     OKXError,
     QueueTimeout,
+    RateLimit,
     Session,
     Timeout,
     TransportError,
 )
 from okx_sol_async.emulator import Emulator
+from okx_sol_async.transport import _budget as retries
 from okx_sol_async.transport._attempt import Attempt
 from okx_sol_async.transport._call import Call
 from tests.support.limiters import InstantLimiter, SlowLimiter
-from tests.support.scripted import CREDENTIALS
+from tests.support.scripted import CREDENTIALS, READ, Script, coded, good, reset, session_of
 from tests.support.serving import serving
 from tests.support.virtual_time import now
 
@@ -59,6 +64,62 @@ async def test_who_gives_up_in_the_queue_has_waited_too() -> None:
     assert 0.04 < (caught.value.waited or 0.0)
     assert [True, True] == [report.waited > 0.02 for report in reports]
     assert 2 == counters.waits
+
+
+class Queue:
+    """A limiter, bucket and lease whose calls wait for 0.3 s, which keeps for how long each might have waited."""
+
+    def __init__(self) -> None:
+        self.patience: list[float] = []
+        self.again: Queue | None = None
+
+    def bucket(self, key: BucketKey, limit: RateLimit) -> Bucket:
+        return self
+
+    async def acquire(self, deadline: float | None) -> Lease:
+        assert deadline is not None
+        self.patience.append(round(deadline - now(), 3))
+        await asyncio.sleep(0.3)
+        return self
+
+    def answered(self) -> Bucket | None:
+        return self.again
+
+    abandoned = refused = answered
+
+
+@pytest.mark.parametrize("code", ["50011", "50001"])
+async def test_max_wait_is_for_all_sends_of_a_call(code: str) -> None:
+    """What it has waited already is gone, and the next lease comes from where the last one said."""
+    first, again = Queue(), Queue()
+    first.again = again
+    script = Script(coded(code), coded(code), good)
+    async with serving(script.handle) as url, Session(base_url=url, limiter=first, max_wait=0.5) as session:
+        response = await session.request(READ, CREDENTIALS)
+
+    assert ([0.5], [0.2, 0.0]) == (first.patience, again.patience)
+    assert 0.9 == pytest.approx(response.waited, abs=0.01)
+
+
+async def test_the_time_on_the_network_is_that_of_all_sends() -> None:
+    """And no more: the wait of a middleware between two of them is none of it, and ends in no timeout."""
+
+    async def later(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        try:
+            return await handler(request)
+        except ClientError:
+            await asyncio.sleep(3)
+            return await handler(request)
+
+    async def slowly(request: web.BaseRequest) -> web.StreamResponse:
+        await asyncio.sleep(0.2)
+        return await (reset if len(script.timestamps) == 1 else good)(request)
+
+    script = Script(slowly)
+    async with session_of(script, middlewares=[later]) as session:
+        response = await session.request(READ, CREDENTIALS)
+
+    assert 0.4 == pytest.approx(response.took, abs=0.05)
 
 
 async def test_timeout_counts_the_wire_only() -> None:
@@ -135,6 +196,8 @@ async def test_aiohttps_hidden_resend_takes_a_lease_and_a_fresh_signature() -> N
         await session.call(BALANCE, CREDENTIALS)
         await asyncio.sleep(0.02)
         await session.call(BALANCE, CREDENTIALS)
+        # A connection that had carried a response was dead, which is no outage.
+        assert retries.RESERVE == session._state.budget.left
     await asyncio.gather(*filter(None, connections))
 
     assert ["acquire", "answered", "acquire", "abandoned", "acquire", "answered"] == limiter.events

@@ -59,7 +59,31 @@ def test_connections_that_were_kept_may_all_be_dead() -> None:
     assert [True, True, False] == [budget.spend_on_kept() for _ in range(3)]
     for _ in range(1000):
         budget.kept()
-    assert retries.KEPT == sum(budget.spend_on_kept() for _ in range(1000))
+    assert 256 == sum(budget.spend_on_kept() for _ in range(1000))
+
+
+def test_what_a_session_may_retry() -> None:
+    """Fifty times at once, then once a second, and once for each ten calls; what is not used does not add up."""
+    budget = retries.RetryBudget()
+    budget.earn()
+    assert 50.0 == budget.left
+    assert [True] * 50 + [False] == [budget.spend(100.0) for _ in range(51)]
+    assert [True, False] == [budget.spend(101.0) for _ in range(2)]
+    for _ in range(11):
+        budget.earn()
+    assert [True, False] == [budget.spend(101.0) for _ in range(2)]
+    assert [True] * 50 + [False] == [budget.spend(1000.0) for _ in range(51)]
+
+
+@pytest.mark.parametrize(("seconds", "records"), [(25.0, 1), (26.0, 2)])
+def test_half_a_reserve_is_the_end_of_an_outage(caplog: pytest.LogCaptureFixture, seconds: float, records: int) -> None:
+    """The next one is logged again."""
+    budget = retries.RetryBudget()
+    for at in (0.0, seconds):
+        for _ in range(52):
+            budget.spend(at)
+
+    assert records == len(caplog.records)
 
 
 async def test_a_retry_is_taken_from_the_budget_once() -> None:
