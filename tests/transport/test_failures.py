@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from decimal import Decimal
 
 import pytest
 from aiohttp import web
@@ -10,6 +11,7 @@ from okx_sol_async import (
     APIError,
     AuthenticationError,
     ClockSkew,
+    Credentials,
     DecodeError,
     OKXError,
     OutcomeUnknown,
@@ -137,3 +139,32 @@ async def test_a_good_balance_that_echoes_is_a_balance() -> None:
 
     async with session_of(Script(echo_beside)) as session:
         assert 1 == (await session.call(READ, CREDENTIALS)).amt
+
+
+async def test_no_part_of_an_echo_is_quoted() -> None:
+    """An error quotes the beginning of a value, and a part of a secret would not be recognised there."""
+    echoed: list[str] = []
+
+    async def echo_value(request: web.BaseRequest) -> web.StreamResponse:
+        echoed.append(request.headers["OK-ACCESS-SIGN"])
+        return web.json_response(echoed[0])
+
+    async with session_of(Script(echo_value), attempts=1) as session:
+        with pytest.raises(DecodeError, match="must be an object") as caught:
+            await session.call(READ, CREDENTIALS)
+
+    assert echoed[0][:8] not in str(caught.value)
+
+
+async def test_amounts_that_look_like_a_secret_are_exact() -> None:
+    """Only what errors quote is redacted: a result may have the digits of a passphrase in it."""
+    amt = "12345678.000000001"
+    credentials = Credentials(CREDENTIALS.api_key, CREDENTIALS.secret_key, "12345678")
+
+    async def reply(_: web.BaseRequest) -> web.StreamResponse:
+        return web.json_response({"code": "0", "msg": "", "data": [{**ROW, "amt": amt}]})
+
+    async with session_of(Script(reply)) as session:
+        balance = await session.call(READ, credentials)
+
+    assert Decimal(amt) == balance.amt
