@@ -59,9 +59,15 @@ def flag(argument: str, value: object) -> bool:
     raise wrong(value, argument, "True or False")
 
 
-def wrong(value: object, argument: str, wanted: str) -> ConfigurationError:
+def wrong(value: object, argument: str, wanted: str, hint: str | None = None) -> ConfigurationError:
     """Return the error for an argument that is not as it is wanted."""
-    return ConfigurationError(f"{argument} must be {wanted}, not {shown(value)}", argument=argument)
+    return ConfigurationError(f"{argument} must be {wanted}, not {shown(value)}", argument=argument, hint=hint)
+
+
+def wrong_type(value: object, argument: str, wanted: str, hint: str | None = None) -> ConfigurationError:
+    """Return the error for an argument of another type. It does not show the value, which may be a secret."""
+    message = f"{argument} must be {wanted}, not {type(value).__name__}"
+    return ConfigurationError(message, argument=argument, hint=hint)
 
 
 def shown(value: object) -> str:

@@ -17,14 +17,13 @@ from okx_sol_async.errors import OKXError
 from okx_sol_async.models import AccountConfig
 from okx_sol_async.ratelimit._limit import Bucket
 from okx_sol_async.signing._credentials import Credentials
+from okx_sol_async.transport._clock import TOLERANCE
 from okx_sol_async.transport._metrics import Counters
 
 R = TypeVar("R")
 
 #: A clock that is further from OKX's is worth a warning, in seconds.
 _NOTICEABLE: Final = 1.0
-#: OKX refuses timestamps that are further from its clock, in seconds.
-_TOLERANCE: Final = 30.0
 #: A response that takes longer is worth a warning, in seconds.
 _SLOW: Final = 2.0
 #: How many times OKX is asked for its time.
@@ -175,7 +174,7 @@ def _check_clock(offset: float) -> Finding:
     if abs(offset) < _NOTICEABLE:
         return Finding("clock", Level.OK, f"this machine and OKX differ by {abs(offset):.2f} s")
     message = f"this machine is {abs(offset):.1f} s {'behind' if offset > 0 else 'ahead of'} OKX"
-    if abs(offset) >= _TOLERANCE:
+    if abs(offset) >= TOLERANCE:
         message += ", which refuses timestamps that are more than 30 s away; the session corrects its own"
     return Finding("clock", Level.WARNING, message, "Synchronise the clock of this machine (NTP).")
 

@@ -70,26 +70,22 @@ def demo_from_env() -> bool:
 
 def checked_origin(base_url: object) -> URL:
     """Return the origin of ``base_url``, if signatures may be sent there."""
-    url: URL | None = None
     try:
-        url = URL(base_url) if isinstance(base_url, str) else None
-        if url is not None and url.host:
-            # A host that has no IDNA form fails here, and not in the middle of a call.
-            url.host.encode("idna")
-            problem = _problem_of(url)
-        else:
-            problem = "must be a URL such as 'https://openapi.okx.com'"
+        url = URL(base_url) if isinstance(base_url, str) else URL()
+        # A host that has no IDNA form fails here, and not in the middle of a call.
+        (url.host or "").encode("idna")
     except (ValueError, TypeError):
-        problem = "must be a URL such as 'https://openapi.okx.com'"
-    if problem is not None or url is None:
+        url = URL()
+    problem = _problem_of(url)
+    if problem is not None:
         message = f"base_url {problem}"
         raise ConfigurationError(message, argument="base_url")
     return url.origin()
 
 
 def _problem_of(url: URL) -> str | None:
-    host = url.host or ""
-    if url.scheme not in {"http", "https"}:
+    host = url.host
+    if not host or url.scheme not in {"http", "https"}:
         return "must be a URL such as 'https://openapi.okx.com'"
     if url.raw_user is not None or url.raw_password is not None:
         return "must not hold a user or a password"

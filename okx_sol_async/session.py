@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack
 import attrs
 from yarl import URL
 
-from okx_sol_async._checks import flag, seconds, shown, whole_number
+from okx_sol_async._checks import flag, seconds, whole_number, wrong
 from okx_sol_async._checkup import Checkup, check
 from okx_sol_async._settings import (
     BORROWED_OPTIONS,
@@ -30,7 +30,7 @@ from okx_sol_async._settings import (
 from okx_sol_async._writes import WriteLog
 from okx_sol_async.config import Region
 from okx_sol_async.endpoint import ACCOUNT_CONFIG, SYSTEM_TIME
-from okx_sol_async.errors import ConfigurationError, SessionClosed
+from okx_sol_async.errors import SessionClosed
 from okx_sol_async.ratelimit._local import PROCESS_LIMITER
 from okx_sol_async.signing._credentials import Credentials
 from okx_sol_async.signing._owners import PROCESS_OWNERS
@@ -107,8 +107,7 @@ class Session:
         write_log: WriteLog | None = None,
     ) -> None:
         if type(region) is not Region:
-            message = f"region must be one of {', '.join(map(str, Region))}, not {shown(region)}"
-            raise ConfigurationError(message, argument="region")
+            raise wrong(region, "region", f"one of {', '.join(map(str, Region))}")
         check_method("http", http, "request")
         check_method("limiter", limiter, "bucket")
         for method in ("put", "remove", "read", "merge"):

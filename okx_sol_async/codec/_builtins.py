@@ -12,7 +12,8 @@ from typing import Any, Final, TypeAlias, overload
 import attrs
 from cattrs import BaseConverter
 
-from okx_sol_async.errors import ConfigurationError, OKXError
+from okx_sol_async._checks import wrong_type
+from okx_sol_async.errors import OKXError
 
 #: A value of JSON.
 Builtin: TypeAlias = "str | int | float | bool | list[Builtin] | dict[str, Builtin] | None"
@@ -53,8 +54,7 @@ def to_builtins(result: object) -> dict[str, Builtin] | list[Builtin]:
 
     """
     if not (attrs.has(type(result)) or isinstance(result, list | tuple | OKXError)):
-        message = f"result must be a result of this package, or a tuple of them, not {type(result).__name__}"
-        raise ConfigurationError(message, argument="result")
+        raise wrong_type(result, "result", "a result of this package, or a tuple of them")
     plain: dict[str, Builtin] | list[Builtin] = _CONVERTER.unstructure(result)
     return plain
 

@@ -13,8 +13,7 @@ from typing import Final
 import attrs
 from aiolimiter import AsyncLimiter
 
-from okx_sol_async._checks import shown
-from okx_sol_async.errors import ConfigurationError
+from okx_sol_async._checks import wrong
 
 
 @attrs.frozen(kw_only=True)
@@ -48,10 +47,7 @@ class PushBack:
         ):
             value = getattr(self, name)
             if type(value) not in {int, float} or not (least <= value < math.inf) or (value == least and not inclusive):
-                message = (
-                    f"{name} must be a finite number {'from' if inclusive else 'above'} {least}, not {shown(value)}"
-                )
-                raise ConfigurationError(message, argument=name)
+                raise wrong(value, name, f"a finite number {'from' if inclusive else 'above'} {least}")
 
     def intervals(self, requests: int, period: float) -> tuple[float, float, float]:
         """Return the first and the longest interval of the pace, and the one at which bursts are allowed again."""

@@ -8,7 +8,7 @@ from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final, TypeVar
 
-from okx_sol_async._checks import is_text, shown, wrong
+from okx_sol_async._checks import is_text, shown, wrong, wrong_type
 from okx_sol_async._writes import Write, WriteOutcome
 from okx_sol_async.errors import ConfigurationError
 from okx_sol_async.models import OrderStatus, OrderType
@@ -36,16 +36,13 @@ def checked_amount(amt: object) -> Decimal:
     if isinstance(amt, str) and _AMOUNT.fullmatch(amt):
         amt = Decimal(amt)
     if not isinstance(amt, Decimal):
-        message = f"amt must be a Decimal, or a string such as '1.5', not {shown(amt)}"
         # A float is not the number it was written as, and a whole number may be meant as lamports.
         hint = "Write the amount as text, in SOL or OKSOL: Decimal('1.5')." if isinstance(amt, int | float) else None
-        raise ConfigurationError(message, argument="amt", hint=hint)
+        raise wrong(amt, "amt", "a Decimal, or a string such as '1.5'", hint)
     if not amt.is_finite() or amt <= 0 or amt.adjusted() >= WHOLE_DIGITS:
-        message = f"amt must be a number above 0 and below 10^{WHOLE_DIGITS}, not {shown(amt)}"
-        raise ConfigurationError(message, argument="amt")
+        raise wrong(amt, "amt", f"a number above 0 and below 10^{WHOLE_DIGITS}")
     if int(amt.as_tuple().exponent) < -DECIMALS:
-        message = f"amt must have at most {DECIMALS} decimals, not {shown(amt)}"
-        raise ConfigurationError(message, argument="amt", hint=f"Round it to {DECIMALS} decimals.")
+        raise wrong(amt, "amt", f"a number of at most {DECIMALS} decimals", f"Round it to {DECIMALS} decimals.")
     return amt
 
 
@@ -87,17 +84,13 @@ def checked_word(name: str, word: object, kind: type[W]) -> W | None:
         return word
     if isinstance(word, str) and word in list(kind):
         return kind(word)
-    message = f"{name} must be one of {', '.join(kind)}, or None, not {shown(word)}"
-    raise ConfigurationError(message, argument=name)
+    raise wrong(word, name, f"one of {', '.join(kind)}, or None")
 
 
 def milliseconds(name: str, at: object, *, rounded_up: bool) -> int:
     """Return a time in whole milliseconds since 1970."""
     if not isinstance(at, datetime) or at.utcoffset() is None:
-        message = f"{name} must be an aware datetime, not {shown(at)}"
-        raise ConfigurationError(
-            message, argument=name, hint="Say of which time zone it is: datetime(2026, 1, 31, tzinfo=UTC)."
-        )
+        raise wrong(at, name, "an aware datetime", "Say of which time zone it is: datetime(2026, 1, 31, tzinfo=UTC).")
     if at < _EPOCH:
         message = f"{name} must not be before 1970, not {at.isoformat()}"
         raise ConfigurationError(message, argument=name)
@@ -113,8 +106,7 @@ def page_bound(name: str, at: object, *, rounded_up: bool) -> int:
         return int(at)
     if isinstance(at, datetime):
         return milliseconds(name, at, rounded_up=rounded_up)
-    message = f"{name} must be an aware datetime, or milliseconds since 1970 as OKX writes them, not {shown(at)}"
-    raise ConfigurationError(message, argument=name)
+    raise wrong(at, name, "an aware datetime, or milliseconds since 1970 as OKX writes them")
 
 
 def moment(of: int) -> datetime:
@@ -125,5 +117,4 @@ def checked_session(session: object) -> Session:
     """Return ``session`` if it is a `Session`."""
     if isinstance(session, Session):
         return session
-    message = f"session must be a Session, not {type(session).__name__}"
-    raise ConfigurationError(message, argument="session")
+    raise wrong_type(session, "session", "a Session")

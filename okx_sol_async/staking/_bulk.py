@@ -7,8 +7,8 @@ from collections.abc import AsyncGenerator, Iterable, Iterator
 from itertools import islice
 from typing import Final
 
-from okx_sol_async._checks import whole_number
-from okx_sol_async.errors import ConfigurationError, OKXError
+from okx_sol_async._checks import whole_number, wrong_type
+from okx_sol_async.errors import OKXError
 from okx_sol_async.models import Balance
 from okx_sol_async.session import Session
 from okx_sol_async.signing._credentials import Credentials
@@ -44,8 +44,7 @@ def balances(
     See `SolStaking.balance` for the endpoint and the errors.
     """
     if not isinstance(credentials, Iterable):
-        message = f"credentials must be an iterable of Credentials, and {type(credentials).__name__} is none"
-        raise ConfigurationError(message, argument="credentials")
+        raise wrong_type(credentials, "credentials", "an iterable of Credentials")
     width = whole_number("concurrency", concurrency, MAX_CONCURRENCY)
     return _as_they_come(checked_session(session).with_options(background=True), iter(credentials), width)
 
@@ -75,8 +74,7 @@ async def _as_they_come(
 
 async def _ask(session: Session, user: Credentials) -> tuple[Credentials, Balance | OKXError]:
     if not isinstance(user, Credentials):
-        message = f"credentials must be Credentials, not {type(user).__name__}"
-        return user, ConfigurationError(message, argument="credentials")
+        return user, wrong_type(user, "credentials", "Credentials")
     try:
         return user, await session.call(BALANCE, user)
     except OKXError as error:

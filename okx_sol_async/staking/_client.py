@@ -9,10 +9,9 @@ from functools import partial
 from types import EllipsisType
 from typing import Self, Unpack
 
-from okx_sol_async._checks import flag, seconds, whole_number
+from okx_sol_async._checks import flag, seconds, whole_number, wrong_type
 from okx_sol_async._settings import SessionSettings
 from okx_sol_async._writes import Write
-from okx_sol_async.errors import ConfigurationError
 from okx_sol_async.models import Apy, Balance, Order, OrderStatus, OrderType, ProductInfo
 from okx_sol_async.session import Session
 from okx_sol_async.signing._credentials import Credentials
@@ -57,10 +56,8 @@ class SolStaking:
 
     def __init__(self, credentials: Credentials, session: Session | None = None) -> None:
         if not isinstance(credentials, Credentials):
-            message = f"credentials must be Credentials, not {type(credentials).__name__}"
-            raise ConfigurationError(
-                message, argument="credentials", hint="Make them with Credentials(...) or Credentials.from_env()."
-            )
+            hint = "Make them with Credentials(...) or Credentials.from_env()."
+            raise wrong_type(credentials, "credentials", "Credentials", hint)
         self._credentials = credentials
         self._owns_session = session is None
         self._session = Session() if session is None else checked_session(session)
@@ -389,8 +386,7 @@ class SolStaking:
         See `balance` for the endpoint.
         """
         if on_outage is not None and not callable(on_outage):
-            message = f"on_outage must be callable, not {type(on_outage).__name__}"
-            raise ConfigurationError(message, argument="on_outage")
+            raise wrong_type(on_outage, "on_outage", "callable")
         beat = seconds("every", every, positive=True)
         return watch_balance(
             self._session,

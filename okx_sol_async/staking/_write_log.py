@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, TypeVar
 
-from okx_sol_async._checks import shown, text
+from okx_sol_async._checks import text, wrong
 from okx_sol_async._writes import Write, WriteLog
 from okx_sol_async.codec._builtins import Builtin, to_builtins
 from okx_sol_async.errors import ConfigurationError
@@ -131,8 +131,7 @@ class SQLiteWriteLog:
         except TypeError:
             name = None
         if not isinstance(name, str) or not name:
-            message = f"path must be the path of a file, not {shown(path)}"
-            raise ConfigurationError(message, argument="path")
+            raise wrong(path, "path", "the path of a file")
         if name == ":memory:":
             message = "path must be the path of a file: a log in memory is MemoryWriteLog"
             raise ConfigurationError(message, argument="path")

@@ -8,7 +8,7 @@ from typing import Final, Protocol, TypeAlias, TypeVar
 
 import attrs
 
-from okx_sol_async.errors import ConfigurationError
+from okx_sol_async._checks import wrong_type
 from okx_sol_async.transport._events import CallReport, Observer
 
 E = TypeVar("E")
@@ -80,8 +80,7 @@ def observers_of(observe: Observe) -> Observers:
         elif callable(one):
             on_end.append(one)
         else:
-            message = f"observe must be callable or an Observer, and {type(one).__name__} is neither"
-            raise ConfigurationError(message, argument="observe")
+            raise wrong_type(one, "observe", "callable or an Observer")
     return Observers(tuple(live), tuple(on_end))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from okx_sol_async._checks import text
+from okx_sol_async._checks import text, wrong_type
 from okx_sol_async.endpoint import Endpoint
 from okx_sol_async.errors import ConfigurationError
 from okx_sol_async.ratelimit._limit import BucketKey, Scope
@@ -71,19 +71,16 @@ class SessionState:
 def check_call(endpoint: object, credentials: object, parameters: object = None) -> None:
     """Check the arguments of a call."""
     if not isinstance(endpoint, Endpoint):
-        message = f"endpoint must be an Endpoint, not {type(endpoint).__name__}"
-        raise ConfigurationError(message, argument="endpoint", hint="Use one of this package, such as BALANCE.")
+        raise wrong_type(endpoint, "endpoint", "an Endpoint", "Use one of this package, such as BALANCE.")
     if credentials is not None and not isinstance(credentials, Credentials):
-        message = f"credentials must be Credentials, not {type(credentials).__name__}"
-        raise ConfigurationError(message, argument="credentials")
+        raise wrong_type(credentials, "credentials", "Credentials")
     if parameters is not None:
         _check_parameters(parameters)
 
 
 def _check_parameters(parameters: object) -> None:
     if not isinstance(parameters, Mapping):
-        message = f"parameters must map names to strings, and {type(parameters).__name__} is no mapping"
-        raise ConfigurationError(message, argument="parameters")
+        raise wrong_type(parameters, "parameters", "a mapping of names to strings")
     for words in parameters.items():
         for word in words:
             text("parameters", word)

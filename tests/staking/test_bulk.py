@@ -230,7 +230,7 @@ async def test_an_invalid_key_does_not_hide_the_others() -> None:
 
 async def test_one_user_is_not_many(exchange: Emulator, session: Session) -> None:
     """What cannot be iterated over is refused at once, and nothing is sent."""
-    with pytest.raises(ConfigurationError, match="Credentials is none") as caught:
+    with pytest.raises(ConfigurationError, match="an iterable of Credentials, not Credentials") as caught:
         balances(session, exchange.credentials)  # type: ignore[arg-type] # that is the point
 
     assert "credentials" == caught.value.argument

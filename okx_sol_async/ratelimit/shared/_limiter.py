@@ -11,7 +11,7 @@ import json
 from typing import TYPE_CHECKING, Literal, Self
 from weakref import WeakSet
 
-from okx_sol_async._checks import part, seconds
+from okx_sol_async._checks import part, seconds, wrong, wrong_type
 from okx_sol_async.errors import ConfigurationError
 from okx_sol_async.ratelimit._bucket import TokenBucket, make_bucket
 from okx_sol_async.ratelimit._latency import MaxLatency
@@ -92,11 +92,9 @@ class RedisLimiter(BucketRegistry):
     ) -> None:
         _check_installed()
         if not isinstance(client, Redis | RedisCluster):
-            message = f"client must be a redis.asyncio.Redis or RedisCluster, not {type(client).__name__}"
-            raise ConfigurationError(message, argument="client", hint="Or use RedisLimiter.from_url.")
+            raise wrong_type(client, "client", "a redis.asyncio.Redis or RedisCluster", "Or use RedisLimiter.from_url.")
         if on_failure not in {"local", "raise"}:
-            message = f"on_failure must be 'local' or 'raise', not {on_failure!r}"
-            raise ConfigurationError(message, argument="on_failure")
+            raise wrong(on_failure, "on_failure", "'local' or 'raise'")
         super().__init__(self._new_bucket)
         self._prefix = str(prefix)
         self._egress = str(egress)
