@@ -59,6 +59,15 @@ class Weather:
     parted_until: float = 0.0
 
 
+class Options:
+    """Takes the options of a socket, which mean nothing here."""
+
+    family = socket.AF_UNIX
+
+    def setsockopt(self, *_: object) -> None:
+        """Do nothing."""
+
+
 class End(asyncio.Transport):
     """One end of a connection."""
 
@@ -200,7 +209,7 @@ class Wire:
         self.weather = weather
         self.loop = network.loop
         self.client = End(self, {"peername": ("203.0.113.1", 443), "sockname": address})
-        self.server = End(self, {"peername": address, "sockname": ("203.0.113.1", 443)})
+        self.server = End(self, {"peername": address, "sockname": ("203.0.113.1", 443), "socket": Options()})
         self._there = _Way(self.loop, functools.partial(self._arrive, self.server))
         self._back = _Way(self.loop, functools.partial(self._arrive, self.client))
         self._swallowed = False

@@ -26,6 +26,7 @@ import okx_sol_async.transport._call
 import okx_sol_async.transport._http
 from okx_sol_async import Balance, Credentials, LocalLimiter, OKXError, Session, SolStaking
 from okx_sol_async.emulator import Emulator
+from okx_sol_async.emulator.gateway._gateway import ROUTES
 from okx_sol_async.emulator.network._connections import ClientConnection
 from okx_sol_async.staking._endpoints import BALANCE
 from okx_sol_async.transport._clock_sync import ClockSynchronizer
@@ -305,7 +306,7 @@ class World:
 
     def spend(self, user: EmulatedUser, endpoint: str) -> None:
         """Let another program of the user's call an endpoint."""
-        self.exchange._gateway.spend(endpoint, user.uid, self.loop.time())
+        self.exchange._gateway._accept(ROUTES[endpoint], user.uid, self.loop.time())
 
     # Its beginning and end.
 
