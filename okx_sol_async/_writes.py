@@ -46,10 +46,6 @@ def _time(value: datetime | str) -> datetime:
     return datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
-def _time_or_none(value: datetime | str | None) -> datetime | None:
-    return None if value is None else _time(value)
-
-
 @attrs.frozen
 class Write:
     """A purchase or redemption whose first byte may have left. It holds no key and no secret.
@@ -78,7 +74,7 @@ class Write:
     #: What is known of it.
     outcome: WriteOutcome = attrs.field(default=WriteOutcome.UNKNOWN, converter=WriteOutcome)
     #: The ``request_time`` of the order that it was found to be; `None` while that is not known.
-    ordered_at: datetime | None = attrs.field(default=None, converter=_time_or_none)
+    ordered_at: datetime | None = attrs.field(default=None, converter=attrs.converters.optional(_time))
     #: An id of this package's, unique over all processes. OKX never sees it.
     id: str = attrs.field(factory=lambda: uuid.uuid4().hex)
 

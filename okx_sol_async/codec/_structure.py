@@ -24,8 +24,6 @@ from okx_sol_async.models import (
     Balance,
     FundingBalance,
     Order,
-    OrderStatus,
-    OrderType,
     ProductInfo,
     SystemStatus,
     SystemTime,
@@ -152,20 +150,12 @@ def _unless_blank(read: Callable[[object, object], M]) -> Callable[[object, obje
     return lambda value, kind: None if value == "" else read(value, kind)
 
 
-def _read_order_type(value: object, kind: object) -> OrderType:
-    return OrderType(_read_word(value, kind))
-
-
-def _read_order_status(value: object, kind: object) -> OrderStatus:
-    return OrderStatus(_read_word(value, kind))
-
-
-def _read_word(value: object, kind: object) -> str:
+def _read_word(value: object, kind: Callable[[str], M]) -> M:
     word = _read_str(value, kind)
     if not word:
         message = "must be a word, not ''"
         raise ValueError(message)
-    return word
+    return kind(word)
 
 
 def _row_readers(*, detailed_validation: bool) -> dict[type, Callable[[object, object], Any]]:
@@ -189,8 +179,8 @@ def _row_readers(*, detailed_validation: bool) -> dict[type, Callable[[object, o
         Order: _row_reader(
             converter,
             Order,
-            type=_read_order_type,
-            status=_read_order_status,
+            type=_read_word,
+            status=_read_word,
             completed_time=_unless_blank(_read_time),
             est_completed_time=_unless_blank(_read_time),
             redeeming_amt=_unless_blank(_read_decimal),
@@ -205,7 +195,7 @@ def _row_readers(*, detailed_validation: bool) -> dict[type, Callable[[object, o
 
 
 def _row_reader(
-    converter: Converter, model: type[M], **hooks: Callable[[object, object], object]
+    converter: Converter, model: type[M], **hooks: Callable[[object, Any], object]
 ) -> Callable[[object, object], M]:
     """Return what structures a row as ``model``, with ``hooks`` for the fields that have a rule of their own."""
     fields = {

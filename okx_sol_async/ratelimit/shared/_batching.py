@@ -162,15 +162,12 @@ class _Batcher:
                 self._fail_waiting(reason)
                 await self._client.reconnect()
             else:
-                errors = [isinstance(reply, BaseException) for reply in replies]
-                _settle(
-                    batch,
-                    [
-                        self._unavailable(reply, bucket) if isinstance(reply, BaseException) else reply
-                        for ((bucket, _), _), reply in zip(batch, replies, strict=True)
-                    ],
-                )
-                if any(errors):
+                found = [
+                    self._unavailable(reply, bucket) if isinstance(reply, BaseException) else reply
+                    for ((bucket, _), _), reply in zip(batch, replies, strict=True)
+                ]
+                _settle(batch, found)
+                if any(isinstance(reply, StoreUnavailable) for reply in found):
                     await self._client.reconnect()
         self._begins = False
 
