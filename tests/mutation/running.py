@@ -240,7 +240,8 @@ def files() -> list[str]:
 def reaching(mutant: Mutant, seconds: float, killers: Container[str] = (), *, at_import: bool = False) -> list[Reach]:
     """Return the tests that may see a mutant, up to these seconds.
 
-    Those come first that have killed another one, then the module's own, and then the quickest of each file.
+    Those come first that have killed another one, then the module's own, and then the quickest of each file, its
+    folder's before the others.
     """
     folder, name = f"tests/{Path(mutant.path).parent}/", Path(mutant.path).stem.removeprefix("_")
     lines = lines_of(mutant)
@@ -253,7 +254,7 @@ def reaching(mutant: Mutant, seconds: float, killers: Container[str] = (), *, at
     of_file: Counter[str] = Counter()
     order: dict[str, tuple[bool, bool, int]] = {}
     for reach in found:
-        of_file[reach.file] += 1
+        of_file[reach.file] += 1 if reach.file.startswith(folder) else 4
         is_own = reach.file.startswith(f"{folder}test_{name}")
         order[reach.test] = reach.test not in killers, not is_own, of_file[reach.file]
     found.sort(key=lambda reach: order[reach.test])

@@ -70,7 +70,7 @@ def test_the_error_of_a_hopeless_call(deadline: float, patience: str) -> None:
 @pytest.mark.parametrize(("waiting", "others"), [(0, 0), (1, 0), (3, 2)])
 def test_the_error_of_a_turn_that_did_not_come(waiting: int, others: int) -> None:
     """It counts the other calls that wait, and says when to try again."""
-    error = no_turn(state_at(100.0, *[101.0] * 6, waiting=waiting))
+    error = no_turn(state_at(100.0, *range(101, 107), waiting=waiting))
 
     assert f"no turn within max_wait: {others} other calls of this user wait" in str(error)
     assert 1.0 == error.retry_after

@@ -53,6 +53,7 @@ def test_the_maximum_latency_is_remembered_for_half_a_minute_to_a_minute(between
     # At the same time, and soon after.
     for at, seconds in ((100.0, 1.0), (100.5, 1.0), (101.0, 0.6)):
         longest.note(seconds, at)
+        assert 2.0 == longest.seconds(at)
     for at in between:
         assert 2.0 == longest.seconds(100 + at)
 

@@ -393,6 +393,6 @@ def test_temporary_failures_do_not_end_the_search() -> None:
     with pytest.raises(Unavailable):
         looking(failing(Unavailable("no"), 100))
     with pytest.raises(Unavailable):
-        looking(failing(Unavailable("no"), 0.001), wait=0)
+        looking(failing(Unavailable("no"), 1e-9), wait=0)
     with pytest.raises(AuthenticationError):
         looking(failing(AuthenticationError("no"), 20))

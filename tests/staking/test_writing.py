@@ -35,7 +35,7 @@ from okx_sol_async import (
 )
 from okx_sol_async.emulator import EmulatedUser, Emulator
 from okx_sol_async.emulator.faults import Delay, NoResponse, Refusal, Reset
-from okx_sol_async.staking._writing import AccountLog
+from okx_sol_async.staking._writing import AccountLog, _unfinished
 
 pytestmark = pytest.mark.virtual_clock
 
@@ -290,6 +290,8 @@ async def test_what_a_cancelled_write_has_left_to_be_logged_is_logged(exchange: 
             found.set_result(None)
         with pytest.raises(asyncio.CancelledError):
             await task
+        await asyncio.sleep(0)
+        assert set() == _unfinished
 
 
 async def test_a_write_in_flight_is_not_open(exchange: Emulator, log: MemoryWriteLog) -> None:
