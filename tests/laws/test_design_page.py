@@ -26,7 +26,6 @@ TESTED_ELSEWHERE: Final = {
     "ratelimit/_state.py": "ratelimit/test_bucket.py",
     "ratelimit/_turns.py": "ratelimit/test_waiters.py",
     "ratelimit/shared/_batching.py": "ratelimit/shared/test_servers.py",
-    "ratelimit/shared/_commands.py": "ratelimit/shared/test_failures.py",
     "ratelimit/shared/_moves.py": "ratelimit/shared/test_script.py",
     "signing/_owners.py": "staking/test_write_log.py",
     "staking/_receipts.py": "staking/test_writing.py",

@@ -37,6 +37,7 @@ NOT_RUN: Final = (
     "tests/laws/test_words.py",
     "tests/laws/test_diagrams.py",
     "tests/laws/test_money_page.py",
+    "tests/laws/test_mutants_page.py",
     "tests/laws/test_money_after_a_crash.py",
     "tests/laws/test_reference.py",
     "tests/laws/test_scale.py",

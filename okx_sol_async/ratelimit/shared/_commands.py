@@ -1,4 +1,4 @@
-"""The commands of a process to the store: each is counted, and one that fails begins an outage."""
+"""The commands of a process to the store: one that fails begins an outage."""
 
 from __future__ import annotations
 
@@ -39,13 +39,10 @@ class CommandRunner:
     def __init__(self, commands: Commands, outages: Outages) -> None:
         self._commands = commands
         self._outages = outages
-        #: How many commands were sent.
-        self.count: int = 0
         self._tasks: set[asyncio.Future[object]] = set()
 
     async def run(self, bucket: str, *command: float | str) -> object:
         """Run a command and return the reply."""
-        self.count += 1
         try:
             try:
                 return await self._commands.run(bucket, command)

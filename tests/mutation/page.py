@@ -1,0 +1,39 @@
+"""The table of `docs/evidence.md`: why no test kills some mutants, and where they are."""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from pathlib import Path
+from typing import Final
+
+from tests.mutation.equivalent import EQUIVALENT
+from tests.mutation.mutants import mutants_of
+
+PACKAGE: Final = Path(__file__).parents[2] / "okx_sol_async"
+
+
+def table() -> str:
+    """Return the rows, one for each reason; raise where a mutant is none any more."""
+    places: dict[str, dict[str, None]] = defaultdict(dict)
+    for (path, text, change), reason in EQUIVALENT.items():
+        source = (PACKAGE / path).read_text(encoding="utf-8")
+        lines = [mutant.line for mutant in mutants_of(path, source) if (mutant.text, mutant.change) == (text, change)]
+        assert lines, f"{path} has no such line: {text} [{change}]"
+        name = ".".join([Path(path).stem.removeprefix("_"), *_names(ast.parse(source), lines[0])])
+        places[reason][f"`{name}`"] = None
+    return "\n".join(f"| {reason} | {', '.join(names)} |" for reason, names in places.items())
+
+
+def _names(node: ast.AST, line: int) -> list[str]:
+    """Return the names of the classes and functions around a line, and of what it assigns outside of functions."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.stmt) and child.lineno <= line <= (child.end_lineno or 0):
+            match child:
+                case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
+                    return [child.name, *_names(child, line)]
+                case ast.AnnAssign() if isinstance(node, ast.Module | ast.ClassDef):
+                    return [ast.unparse(child.target)]
+                case _:
+                    return _names(child, line)
+    return []
