@@ -23,15 +23,10 @@ _BY_REASON: Final[dict[str, list[tuple[str, str, str]]]] = {
         ("staking/_reconciliation.py", "_EARLY: Final = 10_000", "10000 to 10001"),
         ("staking/_reconciliation.py", "_EXACT: Final = Context(prec=100)", "100 to 101"),
         ("staking/_write_log.py", "BUSY_TIMEOUT: Final = 5.0", "5.0 to 6.0"),
+        ("transport/_events.py", "_IDS: Final = itertools.count(1)", "1 to 2"),
+        ("transport/_http.py", "_QUOTED: Final = 4000", "4000 to 4001"),
         ("ratelimit/_loops.py", "self.forks: int = 0", "0 to 1"),
         ("ratelimit/_loops.py", "self.forks += 1", "Add to Sub"),
-    ],
-    "both have one length, by construction": [
-        (
-            "signing/_redaction.py",
-            "runs = groupby(zip(text, hidden, strict=True), key=itemgetter(1))",
-            "True to False",
-        ),
     ],
     "equal numbers lead to the same on both ways": [
         ("staking/_polling.py", "if at <= asyncio.get_running_loop().time():", "LtE to Lt"),
@@ -56,6 +51,11 @@ _BY_REASON: Final[dict[str, list[tuple[str, str, str]]]] = {
         ("ratelimit/_waiters.py", "in_order = not queue or next(reversed(queue)) < waiter.number", "Lt to LtE"),
     ],
     "no caller gets there with such a value": [
+        (
+            "signing/_redaction.py",
+            "runs = groupby(zip(text, hidden, strict=True), key=itemgetter(1))",
+            "True to False",
+        ),
         (
             "staking/_client.py",
             'since=milliseconds("since", since, rounded_up=True),',
@@ -85,6 +85,13 @@ _BY_REASON: Final[dict[str, list[tuple[str, str, str]]]] = {
         ("transport/_attempt.py", "self.took: float = 0.0", "0.0 to 1.0"),
         ("transport/_budget.py", "self._empty = False", "False to True"),
         ("ratelimit/_waiters.py", "self.one_by_one: bool = False", "False to True"),
+    ],
+    "only Python's FIPS mode differs": [
+        (
+            "ratelimit/shared/_batching.py",
+            "_SHA: Final = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()",
+            "False to True",
+        ),
     ],
     "`next_at` keeps the interval as well": [
         ("ratelimit/_pacing.py", "self._limiter = AsyncLimiter(1, self.interval)", "1 to 2"),

@@ -22,6 +22,7 @@ from okx_sol_async.emulator import Emulator
 from okx_sol_async.emulator.faults import DateHeader, Refusal
 from okx_sol_async.endpoint import SYSTEM_TIME
 from okx_sol_async.transport import _clock_sync as clock_sync
+from okx_sol_async.transport._clock import RoundTrip, ServerClock
 from tests.support.scripted import CREDENTIALS
 from tests.support.serving import serving
 from tests.support.skewed import NOW, TIME, SkewedServer, http_date, session_with
@@ -301,3 +302,33 @@ async def test_the_clock_can_be_synchronised_beforehand() -> None:
 
     assert 1 == exchange.signed
     assert 3 == exchange.paths.count(TIME)
+
+
+@pytest.mark.parametrize(("took", "asked"), [([0.25], 1), ([0.3, 0.25], 2), ([0.3, 0.251, 0.28], 3)])
+async def test_how_often_okx_is_asked_for_its_time(took: list[float], asked: int) -> None:
+    """Until a response takes a quarter of a second at most, three times in all; the fastest one counts."""
+    samples = [clock_sync.TimeSample(NOW + number, RoundTrip(0.0, seconds)) for number, seconds in enumerate(took)]
+    left = iter(samples)
+
+    async def ask() -> clock_sync.TimeSample:
+        return next(left)
+
+    clock = ServerClock(lambda: NOW, lambda: 0.0)
+    refused = clock_sync.RefusedTimestamp(NOW - 60, None, RoundTrip(-1.0, -0.5))
+    synchronizer = clock_sync.ClockSynchronizer(clock)
+    await synchronizer.correct(refused, ask, trust_date=False)
+
+    assert asked == len(samples) - len(list(left))
+    best = min(samples, key=lambda sample: sample.times.took)
+    assert best.seconds - best.times.took / 2 == pytest.approx(clock.now())
+
+
+async def test_of_equally_fast_responses_the_first_counts() -> None:
+    """The clock may have been set since."""
+    samples = [clock_sync.TimeSample(NOW + number, RoundTrip(0.0, 0.5)) for number in range(3)]
+
+    async def ask() -> clock_sync.TimeSample:
+        return left.pop(0)
+
+    left = list(samples)
+    assert samples[0] is await clock_sync.best_sample(ask, 3, 0.25)

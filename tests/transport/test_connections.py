@@ -7,6 +7,7 @@ import pytest
 from aiohttp import web
 
 from okx_sol_async import BALANCE, LocalLimiter, OKXError, Session
+from okx_sol_async.transport._http import CLIENT_TIMEOUT
 from tests.support.secrets_shown import CREDENTIALS
 from tests.support.serving import serving
 
@@ -40,3 +41,14 @@ async def test_a_response_that_a_middleware_keeps_frees_its_connection(raising: 
         assert session._connections._reads is not None
         assert session._connections._reads.connector is not None
         assert not session._connections._reads.connector._acquired
+
+
+async def test_what_a_session_opens() -> None:
+    """As many connections as the documentation says; those of writes are never used again. Each may take five seconds."""
+    async with Session() as session:
+        reads, writes = (session._connections.open(for_write=for_write) for for_write in (False, True))
+
+        assert session._connections.loop is asyncio.get_running_loop()
+        assert [256, 256] == [http.connector and http.connector.limit for http in (reads, writes)]
+        assert [False, True] == [http.connector and http.connector.force_close for http in (reads, writes)]
+    assert 5.0 == CLIENT_TIMEOUT.connect

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
@@ -112,3 +113,11 @@ async def test_an_observer_that_fails_does_no_harm(exchange: Emulator, caplog: p
         assert EXPECTED == await session.call(BALANCE, exchange.credentials)
 
     assert "observe raised an error" in caplog.text
+
+
+def test_a_report_that_a_test_makes() -> None:
+    """What an observer need not look at has a default."""
+    report = CallReport("GET /x", 0.0, 0.0, 1, 0, None, cancelled=False, started_at=datetime(2026, 1, 1, tzinfo=UTC))
+
+    assert (0.0, 0.0, 0) == (report.retries_left, report.duration, report.id)
+    assert (None, None, None, None) == (report.status, report.code, report.user, report.shared_limit_up)
