@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 import pytest
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, web
@@ -42,6 +43,48 @@ async def test_each_send_expires_after_its_own_time() -> None:
     for index in (0, 2, 3):
         assert sends[index].expired_at == pytest.approx(began + 0.5 * index + TIMEOUT, abs=0.01)
     assert 0 == len(timeouts)
+
+
+def test_a_send_expires_when_its_time_is_over() -> None:
+    """To the very moment, and the timer is set for the next one; a session that closes stops it."""
+
+    class Clock:
+        def __init__(self) -> None:
+            self.now = 0.0
+            self.set_for: list[float] = []
+            self.cancelled = 0
+
+        def time(self) -> float:
+            return self.now
+
+        def call_at(self, at: float, *_: object) -> "Clock":
+            self.set_for.append(at)
+            return self
+
+        def cancel(self) -> None:
+            self.cancelled += 1
+
+    class Expired:
+        is_expired = False
+
+        def expire(self) -> None:
+            self.is_expired = True
+
+    clock, timeouts = Clock(), AttemptTimeouts(TIMEOUT)
+    loop = cast("asyncio.AbstractEventLoop", clock)
+    sends = [Expired() for _ in range(3)]
+    for number, send in enumerate(sends):
+        timeouts.begin(send, loop, float(number))
+    clock.now = 3.0
+    timeouts._on_timer(loop)
+
+    assert [True, True, False] == [send.is_expired for send in sends]
+    assert [2.0, 4.0] == clock.set_for
+    timeouts.close()
+    timeouts.close()
+    assert 1 == clock.cancelled
+    timeouts.begin(sends[0], loop, 3.0)
+    assert [2.0, 4.0, 5.0] == clock.set_for
 
 
 async def call(hold: Callable[[int], float], *, first_wins: bool) -> float:

@@ -4,6 +4,8 @@ import asyncio
 import logging
 from datetime import UTC, datetime
 from decimal import Decimal
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -17,6 +19,7 @@ from okx_sol_async import (
     Session,
 )
 from okx_sol_async.emulator import Emulator
+from okx_sol_async.transport._metrics import CallRecord, EndedCall, Observers
 from tests.support.foreign import Foreign
 from tests.support.limiters import InstantLimiter
 from tests.support.scripted import CREDENTIALS
@@ -121,3 +124,20 @@ def test_a_report_that_a_test_makes() -> None:
 
     assert (0.0, 0.0, 0) == (report.retries_left, report.duration, report.id)
     assert (None, None, None, None) == (report.status, report.code, report.user, report.shared_limit_up)
+
+
+@pytest.mark.parametrize(
+    ("sends", "waited", "counted"),
+    [(0, 0.0, (1, 0, 0)), (1, 0.001, (1, 0, 0)), (2, 0.0011, (1, 1, 1)), (3, 1.0, (1, 1, 2))],
+)
+def test_what_is_counted_of_a_call(
+    caplog: pytest.LogCaptureFixture, sends: int, waited: float, counted: tuple[int, int, int]
+) -> None:
+    """Each wait of more than a millisecond, and each send after the first."""
+    caplog.set_level(logging.INFO, logger="okx_sol_async")
+    observers = Observers()
+    observers.ended(cast("EndedCall", SimpleNamespace(record=CallRecord(0.0, sends=sends, waited=waited))), None)
+    counters = observers.counters
+
+    assert counted == (counters.calls, counters.waits, counters.resends)
+    assert CallRecord(0.0) == CallRecord(0.0, sends=0, refusals=0, waited=0.0, took=0.0)

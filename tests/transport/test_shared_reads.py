@@ -18,6 +18,7 @@ from okx_sol_async import (
 )
 from okx_sol_async.emulator import Emulator
 from okx_sol_async.emulator.faults import Delay, Refusal
+from okx_sol_async.transport._shared_reads import SharedReads, _SharedRead
 
 pytestmark = pytest.mark.virtual_clock
 
@@ -122,3 +123,29 @@ async def test_a_wrong_max_age_is_named(max_age: object) -> None:
         with pytest.raises(ConfigurationError) as caught:
             await SolStaking(Credentials("key", "secret", "words"), session).balance(max_age=max_age)  # type: ignore[arg-type]
     assert "max_age" == caught.value.argument
+
+
+async def test_a_result_is_shared_up_to_its_age() -> None:
+    """One that is exactly so old is young enough."""
+    read = _SharedRead(asyncio.create_task(asyncio.sleep(0)), background=False)
+    read.ended_at = 5.0
+
+    assert [True, False] == [read.serves(oldest, background=False) for oldest in (5.0, 5.1)]
+    await read.task
+
+
+async def test_no_more_than_ten_thousand_results_are_kept() -> None:
+    """The oldest goes first."""
+    reads = SharedReads()
+    calls: list[int] = []
+
+    async def read(number: int) -> None:
+        async def call() -> None:
+            calls.append(number)
+
+        await reads.read(number, 1000.0, call)
+
+    for number in (*range(10_001), 10_000, 1, 0):
+        await read(number)
+
+    assert [*range(10_001), 0] == calls
