@@ -65,10 +65,10 @@ def of_exception(error: Exception, context: FailureContext) -> OKXError:
     """Return the error for what aiohttp, a middleware, a limiter or a write log raised instead of a response."""
     if isinstance(error, OKXError):
         return _completed(error, context)
-    problem = problem_of(error)
+    kind, text = problem_of(error) or (None, _text_of(error))
     # Redacted before it is cut: the rest of a secret would not be recognised.
-    text = one_line(context.redact(_text_of(error) if problem is None else problem.text)) or type(error).__name__
-    match problem and problem.kind:
+    text = one_line(context.redact(text)) or type(error).__name__
+    match kind:
         case ProblemKind.NOT_CONNECTED:
             message = (
                 f"no connection within {CONNECT_TIMEOUT:g} s: the host does not respond, or all connections are busy"

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary, WeakSet
 
 import aiohttp
-import attrs
 
 from okx_sol_async._checks import shown
 from okx_sol_async.codec._envelope import MAX_BODY
@@ -276,16 +275,8 @@ class ProblemKind(enum.Enum):
     NO_RESPONSE = "no response"
 
 
-@attrs.frozen
-class Problem:
-    """What aiohttp raised, in words of its own."""
-
-    kind: ProblemKind
-    text: str
-
-
-def problem_of(error: Exception) -> Problem | None:
-    """Return what an exception of aiohttp's means, `None` if it is not one."""
+def problem_of(error: Exception) -> tuple[ProblemKind, str] | None:
+    """Return what an exception of aiohttp's means, and its message; `None` if it is not one."""
     if not isinstance(error, aiohttp.ClientError):
         return None
     if isinstance(error, TimeoutError):
@@ -294,7 +285,7 @@ def problem_of(error: Exception) -> Problem | None:
         kind = ProblemKind.UNSAFE
     else:
         kind = ProblemKind.NO_RESPONSE
-    return Problem(kind, _message_of(error))
+    return kind, _message_of(error)
 
 
 def never_connected(error: BaseException) -> bool:
