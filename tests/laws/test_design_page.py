@@ -30,11 +30,8 @@ TESTED_ELSEWHERE: Final = {
     "signing/_owners.py": "staking/test_write_log.py",
     "staking/_receipts.py": "staking/test_writing.py",
     "transport/_events.py": "transport/test_observed.py",
-    "transport/_in_flight.py": "transport/test_attempt.py",
-    "transport/_interruption.py": "transport/test_attempt.py",
     "transport/_recovery.py": "transport/test_call.py",
     "transport/_report.py": "transport/test_metrics.py",
-    "transport/_measurements.py": "transport/test_metrics.py",
     "transport/_state.py": "test_session_options.py",
 }
 

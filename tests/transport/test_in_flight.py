@@ -8,7 +8,7 @@ import pytest
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, web
 
 from okx_sol_async import LocalLimiter, Session, Timeout
-from okx_sol_async.transport._in_flight import AttemptTimeouts
+from okx_sol_async.transport._in_flight import AttemptTimeouts, CallsInFlight, Shutdown
 from tests.support.scripted import CREDENTIALS, GOOD, READ
 from tests.support.serving import serving
 from tests.support.virtual_time import now
@@ -85,6 +85,60 @@ def test_a_send_expires_when_its_time_is_over() -> None:
     assert 1 == clock.cancelled
     timeouts.begin(sends[0], loop, 3.0)
     assert [2.0, 4.0, 5.0] == clock.set_for
+
+
+@pytest.mark.virtual_clock
+@pytest.mark.parametrize(("ends", "drained"), [([], 0), ([1], 1), ([1, 3], 3), ([9], 5)])
+async def test_calls_are_waited_for(ends: list[float], drained: float) -> None:
+    """Until the last one has ended, for the seconds that are given; what is then still in flight is stopped."""
+    calls, began = CallsInFlight(), now()
+
+    async def work(seconds: float) -> None:
+        with calls.activity():
+            assert len(calls) > 0
+            await asyncio.sleep(seconds)
+
+    tasks = [asyncio.create_task(work(seconds)) for seconds in ends]
+    await asyncio.sleep(0)
+    assert len(ends) == len(calls)
+    await calls.drain(5)
+
+    assert drained == pytest.approx(now() - began, abs=0.01)
+    calls.stop_all()
+    await asyncio.gather(*tasks)
+    assert 0 == len(calls)
+
+
+@pytest.mark.virtual_clock
+async def test_a_call_that_follows_another_is_waited_for_too() -> None:
+    """Such as one that looks up what the first has left open."""
+    calls, began = CallsInFlight(), now()
+
+    async def work() -> None:
+        for _ in range(3):
+            with calls.activity():
+                await asyncio.sleep(1)
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    await calls.drain(5)
+
+    assert 3 == pytest.approx(now() - began, abs=0.01)
+    await task
+
+
+def test_when_a_session_drains() -> None:
+    """From the begin of its closing until its calls have ended."""
+    shutdown = Shutdown()
+    found = [shutdown.is_draining]
+    shutdown.begun.set()
+    found.append(shutdown.is_draining)
+    shutdown.drained.set()
+    found.append(shutdown.is_draining)
+    shutdown.reset()
+    found.append(shutdown.is_draining)
+
+    assert [False, True, False, False] == found
 
 
 async def call(hold: Callable[[int], float], *, first_wins: bool) -> float:
