@@ -63,6 +63,22 @@ async def test_a_slot_that_comes_with_the_cancellation_goes_to_the_next() -> Non
     assert [("second", 1.0)] == log
 
 
+async def test_a_slot_that_comes_just_after_the_cancellation_goes_to_the_next() -> None:
+    """A waiter that is cancelled, and has not run since, is given none."""
+    bucket, log = TokenBucket(RateLimit(1, 1.0, Scope.USER)), []
+    (await bucket.acquire()).answered()
+    first = asyncio.create_task(take(bucket, log, "first"))
+    second = asyncio.create_task(take(bucket, log, "second"))
+    await asyncio.sleep(0)
+    # The clock goes by 1 us between the end of the sleep and the next line, past the time of the slot.
+    await asyncio.sleep(wakes_at(bucket) - now() - 5e-7)
+    first.cancel()
+    await asyncio.gather(first, second, return_exceptions=True)
+
+    assert first.cancelled()
+    assert [("second", 1.0)] == log
+
+
 async def test_a_wait_ends_at_the_deadline() -> None:
     """A waiter whose turn has not come gives up at its deadline, and frees its place."""
     bucket = TokenBucket(RateLimit(1, 1.0, Scope.USER))

@@ -15,7 +15,7 @@ from okx_sol_async import (
 )
 from okx_sol_async.emulator import Emulator
 from tests.support.limiters import InstantLimiter
-from tests.support.scripted import CREDENTIALS
+from tests.support.scripted import CREDENTIALS, READ, Script, good
 from tests.support.serving import serving
 from tests.support.virtual_time import now
 
@@ -102,3 +102,26 @@ async def test_a_middleware_that_swallows_a_cancellation_leaves_the_task_as_it_w
     task = asyncio.current_task()
     assert task is not None
     assert 0 == task.cancelling()
+
+
+async def test_a_middleware_may_have_aiohttp_send_again() -> None:
+    """It reports a lost connection after a response. ``attempts`` limits the session only, but each send takes a lease."""
+    lost: list[ClientResponse] = []
+
+    async def lose(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        response = await handler(request)
+        if not lost:
+            lost.append(response)
+            raise aiohttp.ServerDisconnectedError
+        return response
+
+    limiter, script = InstantLimiter(), Script(good)
+    async with (
+        serving(script.handle) as url,
+        Session(base_url=url, limiter=limiter, middlewares=[lose], attempts=1) as session,
+    ):
+        response = await session.request(READ, CREDENTIALS)
+
+    assert 2 == response.attempts == script.signed
+    assert 2 == limiter.events.count("acquire")
+    assert 1 == session.counters.resends
