@@ -92,9 +92,9 @@ def main() -> int:
                 alive.append(mutant)
             left[mutant.path] -= 1
             if arguments.record and not left[mutant.path]:
-                outcomes.record(
-                    PACKAGE, mutant.path, [found for found in mutants if found.path == mutant.path], known, alive
-                )
+                outcomes.record(PACKAGE, mutant.path, mutants, known, alive)
+    for path in {mutant.path for mutant in mutants if arguments.record} - {*left}:
+        outcomes.record(PACKAGE, path, mutants, known, alive)
     print(f"{len(mutants)} mutants, {len(known)} of them known to be equivalent; {len(alive)} survived:")
     for mutant in alive:
         print(mutant)

@@ -60,12 +60,12 @@ def record(
 ) -> None:
     """Write the outcome of one module."""
     survivors = [shown(mutant) for mutant in alive if mutant.path == path]
-    equivalent = sum(mutant.path == path for mutant in known)
+    number, equivalent = (sum(mutant.path == path for mutant in those) for those in (mutants, known))
     outcome = {
         "code": digest(package / path),
-        "mutants": len(mutants),
+        "mutants": number,
         "equivalent": equivalent,
-        "killed": len(mutants) - equivalent - len(survivors),
+        "killed": number - equivalent - len(survivors),
         "survived": survivors,
     }
     FILE.write_text(json.dumps(recorded() | {path: outcome}, indent=1, sort_keys=True) + "\n", encoding="utf-8")

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, web
 
 from okx_sol_async import LocalLimiter, Session, Timeout
-from okx_sol_async.transport._in_flight import AttemptTimeouts, CallsInFlight, Shutdown
+from okx_sol_async.transport._in_flight import AttemptTimeouts, CallsInFlight, Shutdown, TimeoutRegistry
 from tests.support.scripted import CREDENTIALS, GOOD, READ
 from tests.support.serving import serving
 from tests.support.virtual_time import now
@@ -139,6 +139,23 @@ def test_when_a_session_drains() -> None:
     found.append(shutdown.is_draining)
 
     assert [False, True, False, False] == found
+
+
+@pytest.mark.virtual_clock
+async def test_sends_of_one_timeout_share_a_timer() -> None:
+    """It is forgotten with the last view that has this timeout, and stopped when the session closes."""
+    registry, loop = TimeoutRegistry(), asyncio.get_running_loop()
+    short, long = registry.of(1.0), registry.of(2.0)
+    assert registry.of(1.0) is short
+    assert 2 == len(registry)
+    for timeouts in (short, long):
+        timeouts.begin(send := Send(), loop, now())
+    registry.close()
+    await asyncio.sleep(5)
+    assert send.expired_at is None
+    del timeouts, short
+    assert 1 == len(registry)
+    assert registry.of(2.0) is long
 
 
 async def call(hold: Callable[[int], float], *, first_wins: bool) -> float:
