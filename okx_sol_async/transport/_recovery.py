@@ -133,6 +133,6 @@ class Recovery:
         extra = {"endpoint": endpoint, "attempt": self._call.record.sends, "wait": wait}
         if step is Step.RESEND_FIRST_IN_QUEUE and self._counts[FailureKind.REFUSED] == 1:
             text = "OKX refused %s: other calls spend the same limit. It is resent after a pause"
-            logger.warning(text, endpoint, extra=extra)
+            logger.info(text, endpoint, extra=extra)
         else:
             logger.debug("%s is resent in %.2f s: %s", endpoint, wait, summary, extra=extra)
