@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -373,6 +374,7 @@ def test_the_module_is_the_same_command(monkeypatch: pytest.MonkeyPatch, capsys:
     runpy.run_module("okx_sol_async", run_name="__main__")
 
     assert f"{__version__}\n" == capsys.readouterr().out
+    assert main is import_module("okx_sol_async.__main__").main
 
 
 def test_a_command_runs_in_any_thread(as_user: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
