@@ -371,10 +371,11 @@ def test_ctrl_c_after_the_command_is_quiet(monkeypatch: pytest.MonkeyPatch, disp
 def test_the_module_is_the_same_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """``python -m okx_sol_async`` runs what ``okx-sol`` runs."""
     monkeypatch.setattr(sys, "argv", ["okx-sol", "--version"])
-    runpy.run_module("okx_sol_async", run_name="__main__")
+    module = import_module("okx_sol_async.__main__")
+    assert main is module.main
+    runpy.run_path(str(module.__file__), run_name="__main__")
 
     assert f"{__version__}\n" == capsys.readouterr().out
-    assert main is import_module("okx_sol_async.__main__").main
 
 
 def test_a_command_runs_in_any_thread(as_user: Emulator, capsys: pytest.CaptureFixture[str]) -> None:

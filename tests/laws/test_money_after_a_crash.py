@@ -45,14 +45,15 @@ def purchase_and_crash(children: subprocess.Popen[str], user: EmulatedUser, exch
     assert children.stdin is not None
     assert children.stdout is not None
     stage, key = what[1], user.credentials
-    injection = None
-    if stage in {"lost", "sent"}:
-        injection = exchange.fail_next(NoResponse(processed=stage == "sent"), endpoint=PURCHASE, user=user)
+    is_killed_here = stage in {"lost", "sent"}
+    if is_killed_here:
+        exchange.fail_next(NoResponse(processed=stage == "sent"), endpoint=PURCHASE, user=user)
     children.stdin.write("\t".join([exchange.url, *what, key.api_key, key.secret_key, key.passphrase]) + "\n")
     children.stdin.flush()
     child = int(children.stdout.readline())
-    if injection is not None:
-        while injection.left:
+    if is_killed_here:
+        # It is in the journal once everything that it asks for was done.
+        while not exchange.count(endpoint=PURCHASE, uid=user.uid):
             time.sleep(0.002)
         os.kill(child, signal.SIGKILL)
     assert "ended\n" == children.stdout.readline()
