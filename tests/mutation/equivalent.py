@@ -33,6 +33,7 @@ _BY_REASON: Final[dict[str, list[tuple[str, str, str]]]] = {
         ("staking/_reconciliation.py", "if after >= 0:", "GtE to Gt"),
         ("staking/_write_log.py", "if version < SCHEMA:", "Lt to LtE"),
         ("ratelimit/_latency.py", "if seconds > self._now:  # noqa: PLR1730", "Gt to GtE"),
+        ("transport/_metrics.py", "if record.sends > 1:", "Gt to GtE"),
         (
             "transport/_attempt.py",
             "if self.response is not None and self.response.headers.get(_DATE) != clock.last_date:",
@@ -67,6 +68,16 @@ _BY_REASON: Final[dict[str, list[tuple[str, str, str]]]] = {
             "False to True",
         ),
         ("ratelimit/_latency.py", "recent = 0 <= now - self._since < 2 * MEMORY", "LtE to Lt"),
+        (
+            "transport/_interruption.py",
+            "self._cancellations = 0 if task is None else task.cancelling()",
+            "0 to 1",
+        ),
+        (
+            "transport/_measurements.py",
+            'return dict(zip(CALL_ATTRIBUTES, (method, url.hostname or "", port, path), strict=True))',
+            "True to False",
+        ),
         ("ratelimit/_latency.py", "recent = 0 <= now - self._since < 2 * MEMORY", "0 to 1"),
         ("ratelimit/_merging.py", "if state.source is not None and other.source is not None:", "And to Or"),
         ("ratelimit/_waiters.py", "return True", "True to False"),

@@ -32,7 +32,7 @@ async def test_the_apy_history_takes_no_key() -> None:
     async with recording() as (recorder, staking):
         await staking.apy_history(365)
         await apy_history(1, staking._session)
-        await staking._session.call(APY_HISTORY, None, {"days": "7"})
+        await staking._session.call(APY_HISTORY, CREDENTIALS, {"days": "7"})
         bucket = staking._session.bucket(APY_HISTORY)
 
         assert bucket is staking._session.bucket(APY_HISTORY, CREDENTIALS)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import copy
 import gc
 from decimal import Decimal
 
@@ -237,3 +238,11 @@ async def test_a_call_is_freed_when_it_has_ended() -> None:
             gc.enable()
 
     assert len(there) == len(left)
+
+
+async def test_a_call_is_not_copied() -> None:
+    """Mocks of aiohttp keep a deep copy of each request, which has the call as its context."""
+    async with Session() as session:
+        call = session.new_call(BALANCE, CREDENTIALS, None)
+
+        assert copy.deepcopy({"trace_request_ctx": call})["trace_request_ctx"] is call

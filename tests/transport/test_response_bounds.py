@@ -4,8 +4,18 @@ import json
 
 import pytest
 
-from okx_sol_async import BALANCE, APIError, Balance, ClockSkew, DecodeError, OKXError, Unavailable
-from okx_sol_async.transport._failures import FailureContext
+from okx_sol_async import (
+    BALANCE,
+    APIError,
+    Balance,
+    ClockSkew,
+    DecodeError,
+    OKXError,
+    Timeout,
+    TransportError,
+    Unavailable,
+)
+from okx_sol_async.transport._failures import FailureContext, of_exception
 from okx_sol_async.transport._response import is_certain, outcome_of, safe_headers, trace_id_of
 from tests.support.scripted import GOOD
 
@@ -109,3 +119,13 @@ def test_which_headers_are_shown() -> None:
     assert {"Date", "traceid", "x-request-id"} == set(safe_headers(headers, context()))
     assert "2" == trace_id_of(headers, context())
     assert trace_id_of({}, context()) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "transient"), [(ValueError("x"), TransportError, False), (TimeoutError(), Timeout, True)]
+)
+def test_what_a_middleware_raises(error: Exception, kind: type[OKXError], transient: bool) -> None:  # noqa: FBT001
+    """It is not the network's, so it is not tried again; but for a timeout of its own."""
+    found = of_exception(error, context())
+
+    assert (kind, transient) == (type(found), found.transient)
