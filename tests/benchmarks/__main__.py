@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.benchmarks import (
+    away,
     burst,
     clients,
     cpu,
@@ -50,6 +51,7 @@ BENCHMARKS: Mapping[str, Callable[[], Iterator[Line]]] = {
     "pushback-tcp": pushback_tcp.run,
     "users": users.run,
     "machines": machines.run,
+    "away": away.run,
     "schedules": schedules.run,
     "simulation": months.run,
     "money": money.run,
@@ -57,8 +59,8 @@ BENCHMARKS: Mapping[str, Callable[[], Iterator[Line]]] = {
     "pictures": pictures.run,
     "dashboard": dashboard.run,
 }
-#: They write into docs/images, so they run only when they are named.
-ONLY_BY_NAME = ("pictures", "dashboard")
+#: They write into docs/images, or are part of another one, so they run only when they are named.
+ONLY_BY_NAME = ("pictures", "dashboard", "away")
 #: What these do with ``--full``.
 IN_FULL: Mapping[str, Callable[[], Iterator[Line]]] = {
     "limits": partial(limits.run, full=True),
@@ -77,7 +79,7 @@ def main() -> int:
         "names",
         nargs="*",
         metavar="name",
-        help=f"any of {', '.join(BENCHMARKS)}; by default all but {' and '.join(ONLY_BY_NAME)}",
+        help=f"any of {', '.join(BENCHMARKS)}; by default all but {', '.join(ONLY_BY_NAME)}",
     )
     parser.add_argument("--full", action="store_true", help=f"simulate for longer: {', '.join(IN_FULL)}; for minutes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE too")

@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
 PROCESSES: Final = (1, 6, 12, 40)
 TASKS: Final = 3
-#: Seconds before the server goes: at six a second each of forty has left once, and has heard of all others.
-BEFORE: Final = 10.0
+#: Seconds before the server goes: at six a second each of forty has left twice, and has heard of all others, although
+#: they begin while the machine is busy with that.
+BEFORE: Final = 20.0
 #: Seconds from then on that do not count, and seconds that do.
 GRACE: Final = 2.0
-AWAY: Final = 12.0
+AWAY: Final = 20.0
 
 
 def run() -> Iterator[Line]:

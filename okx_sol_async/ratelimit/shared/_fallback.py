@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from okx_sol_async.ratelimit._limit import RateLimit
     from okx_sol_async.ratelimit._state import BucketState
 
-#: How late a call may leave that has a time of its own, in seconds.
+#: How late a call may be given a time of its own, in seconds. Otherwise it waits for the next one.
 PUNCTUALITY: Final = 0.02
+#: How much later it may be sent on a busy machine, in seconds.
+DELAY: Final = 0.2
 
 
 class Fallback:
@@ -30,7 +32,9 @@ class Fallback:
         #: Until then, calls count that processes have sent by themselves: this one a window ago, or others since.
         self.counts_until: float = -math.inf
 
-    def departure(self, state: BucketState, now: float, place: Place | None, used: Reservation | None) -> float | None:
+    def departure(
+        self, state: BucketState, now: float, place: Place | None, used: Reservation | None, away_for: float
+    ) -> float | None:
         """Return when the first waiter may leave, `None` if that depends on calls in flight.
 
         Args:
@@ -38,6 +42,7 @@ class Fallback:
             now: the time.
             place: this process among the others, `None` if the store never said.
             used: the reservation that was used last, `None` without one.
+            away_for: for how many seconds the store is known to be unavailable.
 
         """
         processes = 0 if place is None else place.processes
@@ -45,13 +50,13 @@ class Fallback:
         if at is None or place is None or processes <= self._limit.requests:
             return at
         # There are more processes than requests: each has times of its own, all equally far apart.
-        spacing = self._store.spacing(self._limit)
+        hold = self._store.hold(self._limit)
+        spacing = (hold + PUNCTUALITY + DELAY) / self._limit.requests
         period, phase = processes * spacing, place.offset + place.rank * spacing
-        turn_over = -math.inf
-        if used is not None:
-            # The others may still use the one that each reserved after it, and then a window must pass.
-            turn_over = used.at + math.ceil(processes / self._limit.requests) * used.hold + window_of(self._limit)
-        at = max(at, now, turn_over)
+        # Each of the others may have reserved a slot just before, and not know yet. Then a window must pass.
+        longest = hold if used is None else max(used.hold, hold)
+        reserved = math.ceil(processes / self._limit.requests) * longest
+        at = max(at, now, now - away_for + reserved + window_of(self._limit))
         late = (at - phase) % period
         return at if late < PUNCTUALITY else at - late + period
 

@@ -43,6 +43,10 @@ class Outages:
         self._try_at[part] = now + TRY_EVERY
         return True
 
+    def lasted(self, part: str) -> float:
+        """Return for how many seconds a part has been known to be unavailable."""
+        return time.monotonic() - self._since[part]
+
     def begin(self, error: StoreUnavailable) -> None:
         now = time.monotonic()
         self._try_at[error.part] = now + TRY_EVERY

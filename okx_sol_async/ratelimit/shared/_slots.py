@@ -62,7 +62,8 @@ class SharedSlots:
             if not reserver.is_asking:
                 fail_all(state, _unreachable())
             return None
-        return self.fallback.departure(state, now, reserver.place, reserver.used)
+        away_for = self._store.outages.lasted(part)
+        return self.fallback.departure(state, now, reserver.place, reserver.used, away_for)
 
     def _shared_departure(self, now: float) -> float | None:
         """Return when the slot of the first waiter is free, and ask for one if there is none."""

@@ -119,9 +119,9 @@ class SlotStore:
         share = 1 / processes if processes else self._local_share
         return max(int(limit.requests * share + 1e-9), 1)
 
-    def spacing(self, limit: RateLimit) -> float:
-        """Return the seconds between two calls of all processes if each leaves at a time of its own."""
-        return (window_of(limit) + self._margin) / limit.requests
+    def hold(self, limit: RateLimit) -> float:
+        """Return for how many seconds a slot is in use, in every process whose calls take equally long."""
+        return window_of(limit) + self._margin
 
     def draw(self) -> int:
         return self.process * PER_PROCESS + next(self._count)

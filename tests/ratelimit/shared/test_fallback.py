@@ -8,8 +8,14 @@ from okx_sol_async.ratelimit.shared import _outage as outage
 from okx_sol_async.ratelimit.shared._limiter import RedisLimiter
 from okx_sol_async.ratelimit.shared._outage import StoreUnavailable
 from tests.ratelimit.shared.test_failures import SIX, bucket_of
-from tests.support.shared_clock import on_a_shared_clock
+from tests.support.shared_clock import on_a_shared_clock, this_loop
 from tests.support.valkey import Valkey
+
+
+async def _run_late() -> None:
+    for _ in range(60):
+        await asyncio.sleep(0.31)
+        this_loop().hold_up(0.06)
 
 
 @pytest.mark.parametrize("busy", [False, True])
@@ -26,6 +32,7 @@ async def test_processes_share_the_limit_while_the_server_is_unavailable(
     """From two seconds after the outage began no second has more calls than the limit, and each process makes some.
 
     If the server is frozen, processes go on with the slots that they have reserved until a command has taken too long.
+    On a busy machine they run late, and give back slots that have come too late.
     """
     monkeypatch.setattr(outage, "TRY_EVERY", 5.0)
     limiters = [RedisLimiter.from_url(valkey_server.url, timeout=5.0) for _ in range(number)]
@@ -62,9 +69,11 @@ async def test_processes_share_the_limit_while_the_server_is_unavailable(
     began = loop.time()
     for limiter in limiters:
         limiter.run = fail  # type: ignore[method-assign]
-    if not busy:
+    if busy:
+        tasks.append(asyncio.create_task(_run_late()))
+    else:
         start()
-    await asyncio.sleep(22)
+    await asyncio.sleep(42)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -72,5 +81,5 @@ async def test_processes_share_the_limit_while_the_server_is_unavailable(
 
     assert max(sum(first <= at < first + 1.0 for at in times) for first in times) <= 6
     assert number == len({index for at, index in left if at > began + 2})
-    # 20 seconds: most of the limit is used where it can be. Forty processes wait once until no slot is reserved any more.
-    assert len(times) > 20 * 6 * (0.5 if busy else 0.7)
+    # 40 seconds: more than six processes wait once until no slot is reserved any more, and then leave a bit apart.
+    assert len(times) > 40 * 6 * 0.5

@@ -7,19 +7,19 @@ from typing import cast
 import pytest
 
 from okx_sol_async.ratelimit._state import BucketState
-from okx_sol_async.ratelimit.shared._fallback import PUNCTUALITY, Fallback
+from okx_sol_async.ratelimit.shared._fallback import DELAY, PUNCTUALITY, Fallback
 from okx_sol_async.ratelimit.shared._store import Place, Reservation, SlotStore
 from tests.support.buckets import SIX
 
 #: Seconds that six requests may take, by a clock that may be slow.
 WINDOW = 1.001
+#: Seconds for which a slot is in use, if calls leave 0.2 s apart.
+HOLD = 6 * 0.2 - PUNCTUALITY - DELAY
 
 
 def fallback() -> Fallback:
     """Return one whose store leaves 0.2 s between two calls of all processes."""
-    store = SimpleNamespace(
-        alone=lambda _, processes: max(6 // processes, 1) if processes else 3, spacing=lambda _: 0.2
-    )
+    store = SimpleNamespace(alone=lambda _, processes: max(6 // processes, 1) if processes else 3, hold=lambda _: HOLD)
     return Fallback(SIX, cast("SlotStore", store))
 
 
@@ -28,7 +28,11 @@ def place(processes: int, rank: int, offset: float = 0.0) -> Place:
 
 
 def departure(
-    now: float, where: Place | None, used: Reservation | None = None, own: float | None = -1.0
+    now: float,
+    where: Place | None,
+    used: Reservation | None = None,
+    own: float | None = -1.0,
+    away_for: float = math.inf,
 ) -> float | None:
     asked: list[int] = []
 
@@ -37,7 +41,7 @@ def departure(
         return now if own == -1.0 else own
 
     state = cast("BucketState", SimpleNamespace(own_departure=own_departure))
-    found = fallback().departure(state, now, where, used)
+    found = fallback().departure(state, now, where, used, away_for)
     assert asked == [3 if where is None else max(6 // where.processes, 1)]
     return found
 
@@ -63,13 +67,24 @@ def test_who_is_late_waits_for_the_next_time() -> None:
 
 
 def test_no_call_of_ones_own_while_others_may_use_their_reservations() -> None:
-    """Each may have one after the slot that was used last, and then a window must pass."""
-    used = cast("Reservation", SimpleNamespace(at=10.5, hold=2.0))
-    turn_over = 10.5 + 2 * 2.0 + WINDOW
+    """Each may have reserved one before the server went, and a window must pass after the last of them."""
+    long = cast("Reservation", SimpleNamespace(hold=2.0))
+    short = cast("Reservation", SimpleNamespace(hold=0.5))
+    where = place(12, 3, 0.1)
 
-    assert 17.5 == pytest.approx(departure(10.6, place(12, 3, 0.1), used))
-    assert 15.1 < turn_over < 17.5
-    assert 20.0 <= (departure(20.0, place(12, 3, 0.1), used) or 0.0)
+    assert 15.1 == pytest.approx(departure(10.6, where, away_for=0.1))
+    assert 12.7 < 10.5 + 2 * HOLD + WINDOW < 15.1
+    assert 15.1 == pytest.approx(departure(10.6, where, short, away_for=0.1))
+    assert 17.5 == pytest.approx(departure(10.6, where, long, away_for=0.1))
+    assert 15.1 < 10.5 + 2 * 2.0 + WINDOW < 17.5
+    assert 22.3 == pytest.approx(departure(20.0, where, long, away_for=9.5))
+
+
+def test_a_call_that_is_late_on_its_way_does_not_break_the_limit() -> None:
+    """The seventh call leaves later than a window after the first one, even if that is late and is sent later still."""
+    turns = [departure(0.0, place(12, rank, 1.0)) or 0.0 for rank in range(7)]
+
+    assert turns[6] - turns[0] >= HOLD + PUNCTUALITY + DELAY - 1e-9
 
 
 def test_for_how_long_a_call_without_the_store_counts() -> None:
