@@ -95,6 +95,7 @@ _BY_REASON: Final[dict[str, list[tuple[str, str, str]]]] = {
         ("transport/_attempt.py", "self.steady_came: float = 0.0", "0.0 to 1.0"),
         ("transport/_attempt.py", "self.took: float = 0.0", "0.0 to 1.0"),
         ("transport/_budget.py", "self._empty = False", "False to True"),
+        ("transport/_measurements.py", "is_queued: bool = False", "False to True"),
         ("ratelimit/_waiters.py", "self.one_by_one: bool = False", "False to True"),
     ],
     "only Python's FIPS mode differs": [

@@ -323,6 +323,22 @@ async def test_how_often_okx_is_asked_for_its_time(took: list[float], asked: int
     assert best.seconds - best.times.took / 2 == pytest.approx(clock.now())
 
 
+async def test_calls_that_were_refused_together_ask_once() -> None:
+    """Also where OKX's time does not explain the refusals: it would say the same again."""
+    asked = 0
+
+    async def ask() -> clock_sync.TimeSample:
+        nonlocal asked
+        asked += 1
+        return clock_sync.TimeSample(NOW, RoundTrip(0.0, 0.0))
+
+    synchronizer = clock_sync.ClockSynchronizer(ServerClock(lambda: NOW, lambda: 0.0))
+    refused = clock_sync.RefusedTimestamp(NOW, None, RoundTrip(-1.0, -0.5))
+    found = [await synchronizer.correct(refused, ask, trust_date=False) for _ in range(2)]
+
+    assert ([clock_sync.Correction.NONE] * 2, 1) == (found, asked)
+
+
 async def test_of_equally_fast_responses_the_first_counts() -> None:
     """The clock may have been set since."""
     samples = [clock_sync.TimeSample(NOW + number, RoundTrip(0.0, 0.5)) for number in range(3)]
