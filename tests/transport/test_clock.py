@@ -206,3 +206,25 @@ def test_a_round_trip() -> None:
     assert 0.5 == times.took
     assert 9.75 == clock.offset
     assert 0.0 == clock.now() - machine.wall
+
+
+def test_a_date_that_has_come_before_says_nothing_new() -> None:
+    """And neither does a response without one."""
+    machine = Machine()
+    clock = machine.clock()
+    clock.note_date(http_date(NOW), exchange_of(machine, 0.0))
+    machine.pass_(0.9)
+    clock.note_date(http_date(NOW), exchange_of(machine, 0.0))
+    clock.note_date(None, exchange_of(machine, 0.0))
+
+    assert 0.5 == pytest.approx(clock.offset)
+
+
+def test_a_date_that_only_just_agrees_changes_nothing() -> None:
+    """OKX's time is known to the moment, and lies at the edge of the second."""
+    machine = Machine()
+    clock = machine.clock()
+    clock.correct_by_time(NOW, exchange_of(machine, 0.0))
+    clock.note_date(http_date(NOW), exchange_of(machine, 0.0))
+
+    assert 0.0 == clock.offset
