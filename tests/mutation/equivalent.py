@@ -67,6 +67,16 @@ _BY_REASON: Final[dict[str, list[tuple[str, str, str]]]] = {
             'return milliseconds("request_time", order.request_time, rounded_up=False)',
             "False to True",
         ),
+        (
+            "transport/_clock.py",
+            "return time.monotonic  # pragma: no cover - where no clock can be chosen, as on Windows",
+            "return None",
+        ),
+        (
+            "transport/_clock.py",
+            "if clock_id is not None:  # pragma: no branch - macOS lacks the first",
+            "IsNot to Is",
+        ),
         ("ratelimit/_latency.py", "recent = 0 <= now - self._since < 2 * MEMORY", "LtE to Lt"),
         (
             "transport/_interruption.py",

@@ -135,17 +135,30 @@ async def test_a_result_is_shared_up_to_its_age() -> None:
 
 
 async def test_no_more_than_ten_thousand_results_are_kept() -> None:
-    """The oldest goes first."""
+    """The oldest goes first, by the time of its response."""
     reads = SharedReads()
     calls: list[int] = []
 
-    async def read(number: int) -> None:
+    async def read(number: int, max_age: float = 1000.0) -> None:
         async def call() -> None:
             calls.append(number)
 
-        await reads.read(number, 1000.0, call)
+        await reads.read(number, max_age, call)
 
     for number in (*range(10_001), 10_000, 1, 0):
         await read(number)
+    await read(2, max_age=-1.0)
+    await read(10_001)
+    await read(2)
 
-    assert [*range(10_001), 0] == calls
+    assert [*range(10_001), 0, 2, 10_001] == calls
+
+
+async def test_a_read_is_in_the_foreground_unless_it_says_otherwise() -> None:
+    """So one in the foreground may share it."""
+    reads = SharedReads()
+    first = asyncio.create_task(reads.read("key", 1.0, lambda: asyncio.sleep(1, "first")))
+    await asyncio.sleep(0)
+
+    assert "first" == await reads.read("key", 1.0, lambda: asyncio.sleep(1, "second"), background=False)
+    await first
