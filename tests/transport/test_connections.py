@@ -44,10 +44,12 @@ async def test_a_response_that_a_middleware_keeps_frees_its_connection(raising: 
 
 
 async def test_what_a_session_opens() -> None:
-    """As many connections as the documentation says; those of writes are never used again. Each may take five seconds."""
+    """Two clients, with as many connections as the documentation says; those of writes are never used again. Each may take five seconds."""
     async with Session() as session:
         reads, writes = (session._connections.open(for_write=for_write) for for_write in (False, True))
 
+        assert reads is session._connections.open(for_write=False)
+        assert writes is session._connections.open(for_write=True)
         assert session._connections.loop is asyncio.get_running_loop()
         assert [256, 256] == [http.connector and http.connector.limit for http in (reads, writes)]
         assert [False, True] == [http.connector and http.connector.force_close for http in (reads, writes)]
