@@ -70,6 +70,7 @@ def test_the_seconds_that_a_proxy_asks_to_wait(value: str, seconds: float | None
         (30.0, "30.0 s behind OKX's", True),
         (-30.0, "30.0 s ahead of OKX's", True),
         (30.5, "30.5 s behind OKX's", False),
+        (0.5, "0.5 s behind OKX's", True),
         (0.0, "0.0 s ahead of OKX's", True),
     ],
 )
