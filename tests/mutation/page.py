@@ -7,10 +7,12 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Final
 
+import okx_sol_async
 from tests.mutation.equivalent import EQUIVALENT
 from tests.mutation.mutants import mutants_of
 
-PACKAGE: Final = Path(__file__).parents[2] / "okx_sol_async"
+# The installed one: its source is not always beside the tests.
+PACKAGE: Final = Path(okx_sol_async.__file__).parent
 
 
 def table() -> str:

@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import Final
 
 import pytest
+from hypothesis import given, strategies
 from sybil.integration.pytest import SybilItem
 
 #: The files that take longest, by the beginning of their path. They begin first, so that no core waits for one of them.
@@ -39,6 +40,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """Leave what exists before the first test to itself: no test makes garbage of it, and many look for garbage."""
+    # Hypothesis looks for what refers to its random numbers, and would not see that afterwards.
+    given(strategies.none())(lambda _: None)()
     gc.collect()
     gc.freeze()
 
