@@ -172,7 +172,7 @@ MUTATIONS = {
 #: A world that finds each soon.
 FOUND_BY = {
     "connects for as long as it takes": 2,
-    "goes where it is sent": 13,
+    "goes where it is sent": 16,
     "sends writes again": 4,
     "is sure of what it does not know": 2,
 }
