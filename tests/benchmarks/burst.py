@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 CALLS = 60
 #: The first six leave at once, six more with each further second.
 IDEAL = 9.0
-GOAL = 1.15
+GOAL = 1.08
 #: Milliseconds; less is no wait, only the time that it takes to ask.
 GOAL_WAIT = 1.0
 

@@ -26,8 +26,8 @@ from tests.benchmarks.server import light_server
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-GOAL_BUSY = 1.0
-GOAL_IDLE = 0.5
+GOAL_BUSY = 0.7
+GOAL_IDLE = 0.3
 USERS = 5_000
 WARM_UP = 500
 #: Calls under way at any one time.
