@@ -19,6 +19,7 @@ from binascii import b2a_base64
 from bisect import bisect_right
 from datetime import UTC, datetime
 from decimal import Decimal
+from hashlib import sha256
 from http.cookies import SimpleCookie
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -198,7 +199,7 @@ class Bound:
                 self.second = second
                 self.second_text = datetime.fromtimestamp(second, UTC).isoformat()[:-6]
             timestamp = f"{self.second_text}.{microseconds // 1000 % 1000:03}Z"
-            digest = hmac.digest(user.secret, timestamp.encode() + _SIGNED, "sha256")
+            digest = hmac.new(user.secret, timestamp.encode() + _SIGNED, sha256).digest()
             signature = SecretHeader(b2a_base64(digest, newline=False).decode())
             headers = request.headers
             headers[_USER_AGENT] = USER_AGENT

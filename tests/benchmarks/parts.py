@@ -1,194 +1,240 @@
-"""Where the processor time of a call goes, beside that of a call signed by hand.
+"""Where the processor time of a call goes, ours and one that is signed by hand: in microseconds and in instructions.
 
-aiohttp is replaced by nothing, so that only the code around it is left, and each part of that is run by itself. In
-such a tight loop the processor has everything at hand; between real calls it has not, and the same code takes longer.
+Each part is made together with a real request, of which the cost is taken off: in a loop of its own it would find
+everything in the caches of the processor, and take a third of the time that it takes between requests.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import statistics
+import sys
 import time
-from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, TypeVar
 
 import aiohttp
+import attrs
 
-from okx_sol_async import BALANCE, BucketKey, Credentials, LocalLimiter, Session, Signer
+from okx_sol_async import BALANCE, BucketKey, Credentials, LocalLimiter, Session, Signer, SolStaking
 from okx_sol_async.codec._envelope import read_envelope
+from okx_sol_async.transport._http import CLIENT_TIMEOUT, Connections, read_body
+from tests.benchmarks import instructions
+from tests.benchmarks.bound import Bound, User
 from tests.benchmarks.plain import PATH, balance_by_hand, make_credentials, sign_by_hand
-from tests.benchmarks.report import Note
+from tests.benchmarks.report import Note, table
+from tests.benchmarks.rounds import BOUND, BY_HAND, OURS
 from tests.benchmarks.server import BODY, light_server
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
-    from aiohttp import ClientHandlerType, ClientMiddlewareType, ClientRequest, ClientResponse
+    from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 
-    Act = Callable[[Credentials], Awaitable[object]]
+    Act = Callable[["_User"], Awaitable[object]]
 
-USERS = 200
+USERS = 130
 REPEATS = 31
 #: Seconds that users rest between their calls, so that no call waits.
 REST = 0.2
+T = TypeVar("T")
 
 
-def part_lines(extra: float) -> Iterator[Note]:
-    """Say where the ``extra`` microseconds go that our call takes more than the hand-signed one."""
-    parts = asyncio.run(_measure())
-    around = parts.pop("around")
-    yield Note(f"of the {extra:.1f} us above the hand-signed call, in tight loops:")
-    parts["the call itself: its object, frames, timeout and checks"] = around - sum(parts.values())
-    parts["aiohttp does more or less, and all is slower than in a tight loop"] = extra - around
-    for name, cost in parts.items():
-        yield Note(f"{cost:6.1f} us {cost / extra:5.0%}  {name}")
+@attrs.frozen
+class _User:
+    """A user of each kind of call."""
+
+    credentials: Credentials
+    ours: SolStaking
+    observed: SolStaking
+    bound: User
 
 
-class _Response:
-    """A response that is there at once."""
+@attrs.frozen
+class Parts:
+    """What each act takes for one user, in some unit."""
 
-    status = 200
-    headers: ClassVar[dict[str, str]] = {}
+    _of: Mapping[str, float]
 
-    def __init__(self) -> None:
-        self.content = self
-        self._chunks = [BODY]
+    def __getitem__(self, act: str) -> float:
+        return self._of[act]
 
-    async def read(self) -> bytes:
-        return BODY
+    def on_top(self, act: str, of: str = "request") -> float:
+        """Return what an act takes more than another one that is a part of it."""
+        return self[act] - self[of]
 
-    def read_nowait(self) -> bytes:
-        return self._chunks.pop()
-
-    def is_eof(self) -> bool:
-        return True
-
-    def at_eof(self) -> bool:
-        return not self._chunks
-
-
-class _Exchange:
-    """The response to one call, after the middlewares."""
-
-    def __init__(self, request: ClientRequest, middlewares: Sequence[ClientMiddlewareType]) -> None:
-        self._request = request
-        self._middlewares = middlewares
-
-    def __await__(self) -> Generator[Any, None, ClientResponse]:
-        return self.__aenter__().__await__()
-
-    async def __aenter__(self) -> ClientResponse:
-        for middleware in self._middlewares:
-            return await middleware(self._request, _respond)
-        return await _respond(self._request)
-
-    async def __aexit__(self, *_: object) -> None:
-        pass
+    def rows(self) -> Iterator[tuple[str, float, float]]:
+        """Give the name of each part, with what ours takes and what the one by hand takes."""
+        parts = [
+            ("signature: timestamp, HMAC, headers", self.on_top("sign"), self.on_top("sign by hand")),
+            ("bucket: found or made, lease taken and ended", self.on_top("bucket"), 0.0),
+            ("aiohttp: request, connection, head of the response", self["request"], self["request by hand"]),
+            ("aiohttp: the way through one middleware", self.on_top("middleware"), 0.0),
+            ("body read", self.on_top("read"), self.on_top("read by hand", "request by hand")),
+            ("body decoded", self.on_top("decode"), self.on_top("decode by hand")),
+        ]
+        yield "a call", self[OURS], self[BY_HAND]
+        yield from parts
+        ours, by_hand = (sum(part[side] for part in parts) for side in (1, 2))
+        yield "all else: session, call and attempt", self[OURS] - ours, self[BY_HAND] - by_hand
+        yield "with an observer, more", self.on_top("observed", OURS), 0.0
 
 
-class _NoHTTP:
-    """An `aiohttp.ClientSession` that does nothing."""
+def part_lines() -> Iterator[Note]:
+    """Print the parts side by side."""
+    with light_server() as url:
+        us = Parts(asyncio.run(_run(url, _time)))
+        counts = count(url) if instructions.HAS_VALGRIND else None
+    head = ["", "us: ours", "by hand"]
+    rows = [[name, f"{ours:.1f}", f"{by_hand:.1f}"] for name, ours, by_hand in us.rows()]
+    if counts is not None:
+        head += ["instructions: ours", "by hand"]
+        for row, (_, ours, by_hand) in zip(rows, counts.rows(), strict=True):
+            row += [f"{ours:,.0f}", f"{by_hand:,.0f}"]
+    yield from table(head, rows)
+    if counts is None:
+        yield Note("valgrind is not on this machine, so no instructions were counted")
+        return
+    of = ", ".join(f"{who} {counts[who]:,.0f} ({counts[who] / counts[BY_HAND]:.3f})" for who in (BY_HAND, OURS, BOUND))
+    yield Note(f"instructions of a call, and their ratio to those by hand: {of}")
 
-    closed = False
 
-    def __init__(self, request: ClientRequest) -> None:
-        self._request = request
+def count(url: str) -> Parts:
+    """Count the instructions of each act."""
+    return Parts(instructions.count("tests.benchmarks.parts", url))
 
-    @classmethod
-    async def of_one_request(cls) -> Self:
-        """Make one whose middlewares see a real request, one that was sent before."""
-        seen: list[ClientRequest] = []
 
-        async def note(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-            seen.append(request)
-            return await handler(request)
+async def _run(url: str, measure: Callable[[Mapping[str, Act], list[_User]], Awaitable[T]]) -> T:
+    bound, connections = Bound(url), Connections(None)
+    async with (
+        Session(base_url=url, limiter=LocalLimiter()) as session,
+        Session(base_url=url, limiter=LocalLimiter(), observe=lambda _: None) as observed,
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http,
+    ):
+        keys = [make_credentials() for _ in range(USERS)]
+        users = [_User(key, SolStaking(key, session), SolStaking(key, observed), User(key)) for key in keys]
+        acts: dict[str, Act] = {
+            OURS: lambda user: user.ours.balance(),
+            BY_HAND: lambda user: balance_by_hand(http, url, user.credentials),
+            BOUND: lambda user: bound.balance(user.bound),
+            "observed": lambda user: user.observed.balance(),
+            **_by_hand(url, http),
+            **_ours(url, connections.open(for_write=False), await _request_of(url)),
+        }
+        try:
+            return await measure(acts, users)
+        finally:
+            await bound.aclose()
+            await connections.aclose()
 
-        with light_server() as url:
-            async with aiohttp.ClientSession(middlewares=(note,)) as http, http.get(url + PATH) as response:
-                await response.read()
-        return cls(seen[0])
 
-    @property
-    def url(self) -> str:
-        return str(self._request.url.origin())
+def _by_hand(url: str, http: aiohttp.ClientSession) -> dict[str, Act]:
+    headers = sign_by_hand(make_credentials())
 
-    def get(self, _url: str, *, headers: dict[str, str]) -> _Exchange:
-        return _Exchange(self._request, ())
+    async def request(_: _User) -> None:
+        async with http.get(url + PATH, headers=headers):
+            pass
 
-    def request(
-        self, _method: str, _url: object, middlewares: Sequence[ClientMiddlewareType], **_: object
-    ) -> _Exchange:
-        return _Exchange(self._request, middlewares)
+    async def read(_: _User) -> None:
+        async with http.get(url + PATH, headers=headers) as response:
+            await response.read()
+
+    return {"request by hand": request, "read by hand": read}
+
+
+def _ours(url: str, http: aiohttp.ClientSession, sent: ClientRequest) -> dict[str, Act]:
+    """Return a bare request, and what is made together with it, as far as the name says."""
+    to, origin = sent.url, sent.url.origin()
+    limiter = LocalLimiter()
+
+    async def request(_: _User) -> ClientResponse:
+        return await http.request("GET", to, allow_redirects=False, timeout=CLIENT_TIMEOUT, middlewares=())
+
+    async def middleware(_: _User) -> None:
+        await http.request("GET", to, allow_redirects=False, timeout=CLIENT_TIMEOUT, middlewares=(_pass_on,))
+
+    async def read(user: _User) -> None:
+        await read_body(await request(user))
+
+    async def sign(user: _User) -> None:
+        await request(user)
+        await Signer(user.credentials, origin)(sent, _respond)
+
+    async def sign_plainly(user: _User) -> None:
+        await request(user)
+        sign_by_hand(user.credentials)
+
+    async def bucket(user: _User) -> None:
+        await request(user)
+        key = BucketKey(url, False, user.credentials.owner, BALANCE.method, BALANCE.path)  # noqa: FBT003 - demo
+        lease = await limiter.bucket(key, BALANCE.limit).acquire(None)
+        lease.answered()
+
+    async def decode(user: _User) -> None:
+        await request(user)
+        BALANCE.decode(read_envelope(BODY).data)
+
+    async def load(user: _User) -> None:
+        await request(user)
+        json.loads(BODY)
+
+    return {
+        "request": request,
+        "middleware": middleware,
+        "read": read,
+        "sign": sign,
+        "sign by hand": sign_plainly,
+        "bucket": bucket,
+        "decode": decode,
+        "decode by hand": load,
+    }
+
+
+async def _pass_on(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    return await handler(request)
 
 
 async def _respond(_: ClientRequest) -> ClientResponse:
-    return cast("ClientResponse", _Response())
+    return None  # type: ignore[return-value] # the signer only passes it on
 
 
-async def _measure() -> dict[str, float]:
-    http = await _NoHTTP.of_one_request()
-    pairs = {"around": _whole_calls(http), **_parts(http._request)}
-    users = [make_credentials() for _ in range(USERS)]
-    costs: dict[str, list[float]] = {name: [] for name in pairs}
-    for _ in range(REPEATS):
-        for name, (act, instead_of) in pairs.items():
-            costs[name].append(await _cost(act, users) - await _cost(instead_of, users))
+async def _request_of(url: str) -> ClientRequest:
+    """Return a real request, one that was sent."""
+    seen: list[ClientRequest] = []
+
+    async def note(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        seen.append(request)
+        return await handler(request)
+
+    async with aiohttp.ClientSession(middlewares=(note,)) as http, http.get(url + PATH) as response:
+        await response.read()
+    return seen[0]
+
+
+async def _time(acts: Mapping[str, Act], users: list[_User]) -> dict[str, float]:
+    """Return the microseconds of each act."""
+    costs: dict[str, list[float]] = {name: [] for name in acts}
+    for number in range(REPEATS):
+        gc.collect()
+        # After a rest whatever comes first is slower.
+        turn = number % len(acts)
+        for name, act in (*[*acts.items()][turn:], *[*acts.items()][:turn]):
+            began = time.process_time()
+            for user in users:
+                await act(user)
+            costs[name].append((time.process_time() - began) / len(users) * 1e6)
         await asyncio.sleep(REST)
     return {name: statistics.median(each) for name, each in costs.items()}
 
 
-def _whole_calls(stand_in: _NoHTTP) -> tuple[Act, Act]:
-    """Return our call and the hand-signed one, both without aiohttp."""
-    http = cast("aiohttp.ClientSession", stand_in)
-    session = Session(base_url=stand_in.url, limiter=LocalLimiter())
-    # Not as a lent one, whose headers would be looked through.
-    session._connections._reads = http
-
-    async def ours(user: Credentials) -> None:
-        await session.call(BALANCE, user)
-
-    async def by_hand(user: Credentials) -> None:
-        await balance_by_hand(http, stand_in.url, user)
-
-    return ours, by_hand
+async def _count(acts: Mapping[str, Act], users: list[_User]) -> None:
+    gc.collect()
+    gc.disable()
+    for name, act in acts.items():
+        await instructions.count_calls(name, act, users)
 
 
-def _parts(request: ClientRequest) -> dict[str, tuple[Act, Act]]:
-    """Return parts of our call, each with what the hand-signed call does instead."""
-    origin = request.url.origin()
-    limiter = LocalLimiter()
-
-    async def bucket(user: Credentials) -> None:
-        key = BucketKey(str(origin), False, user.owner, BALANCE.method, BALANCE.path)  # noqa: FBT003 - demo
-        lease = await limiter.bucket(key, BALANCE.limit).acquire(None)
-        lease.answered()
-
-    async def sign(user: Credentials) -> None:
-        await Signer(user, origin)(request, _respond)
-
-    async def sign_plainly(user: Credentials) -> None:
-        sign_by_hand(user)
-        await _respond(request)
-
-    async def decode(_: Credentials) -> None:
-        BALANCE.decode(read_envelope(BODY).data)
-
-    async def load(_: Credentials) -> None:
-        json.loads(BODY)
-
-    async def nothing(_: Credentials) -> None:
-        pass
-
-    return {
-        "bucket: its key, finding it, a lease taken and answered": (bucket, nothing),
-        "signer: middleware and signature, less signing by hand": (sign, sign_plainly),
-        "decode: envelope and Balance, less json.loads": (decode, load),
-    }
-
-
-async def _cost(act: Act, users: Sequence[Credentials]) -> float:
-    """Return the microseconds on the processor that ``act`` takes for one user."""
-    began = time.process_time()
-    for user in users:
-        await act(user)
-    return (time.process_time() - began) / len(users) * 1e6
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=instructions.SlowLoop) as runner:
+        runner.run(_run(sys.argv[1], _count))

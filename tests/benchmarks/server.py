@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import subprocess
 import sys
 from pathlib import Path
@@ -47,9 +48,14 @@ class _Balances(asyncio.Protocol):
 
 
 @contextlib.contextmanager
-def light_server() -> Iterator[str]:
-    """Serve in another process for as long as the block runs, and return the URL."""
-    command = [sys.executable, "-m", "tests.benchmarks.server"]
+def light_server(certificate: str | None = None) -> Iterator[str]:
+    """Serve in another process for as long as the block runs, and return the URL.
+
+    Args:
+        certificate: the PEM file with certificate and key for TLS.
+
+    """
+    command = [sys.executable, "-m", "tests.benchmarks.server", *([certificate] if certificate else [])]
     # It ends when its input does, so that it does not outlive its parent.
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) as process:  # noqa: S603 - our own code
@@ -58,13 +64,17 @@ def light_server() -> Iterator[str]:
         process.communicate()
 
 
-async def _serve() -> None:
-    server = await asyncio.get_running_loop().create_server(_Balances, "127.0.0.1", 0, backlog=1024)
+async def _serve(certificate: str | None = None) -> None:
+    tls = None
+    if certificate is not None:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(certificate)
+    server = await asyncio.get_running_loop().create_server(_Balances, "127.0.0.1", 0, backlog=1024, ssl=tls)
     host, port = server.sockets[0].getsockname()
-    print(f"http://{host}:{port}", flush=True)
+    print(f"{'http' if tls is None else 'https'}://{host}:{port}", flush=True)
     await asyncio.to_thread(sys.stdin.read)
     server.close()
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve())
+    asyncio.run(_serve(*sys.argv[1:]))
