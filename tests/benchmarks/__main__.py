@@ -14,6 +14,7 @@ from tests.benchmarks import (
     clients,
     cpu,
     dashboard,
+    elsewhere,
     endurance,
     features,
     imports,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 BENCHMARKS: Mapping[str, Callable[[], Iterator[Line]]] = {
     "cpu": cpu.run,
+    "elsewhere": elsewhere.run,
     "observers": observers.run,
     "memory": memory.run,
     "burst": burst.run,
