@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from okx_sol_async.errors import OKXError
@@ -28,9 +27,6 @@ class ReportedCall(Sender, Protocol):
     credentials: Credentials | None
     attempt: Attempt | None
     response: ClientResponse | None
-
-    def redact(self, text: str) -> str:
-        """Return ``text`` without the secrets of the call."""
 
 
 def info_of(call: ReportedCall) -> CallInfo:
@@ -85,7 +81,7 @@ def code_of(error: BaseException | None) -> str | None:
 def _started_at(call: ReportedCall) -> datetime:
     if call.events is not None:
         return call.events.info.started_at
-    return datetime.fromtimestamp(time.time() - (call.loop.time() - call.record.began), UTC)
+    return datetime.now(UTC) - timedelta(seconds=call.loop.time() - call.record.began)
 
 
 def _status(call: ReportedCall, error: BaseException | None) -> int | None:
@@ -95,4 +91,4 @@ def _status(call: ReportedCall, error: BaseException | None) -> int | None:
 
 
 def _trace_id(call: ReportedCall) -> str | None:
-    return None if call.response is None else trace_id_of(call.response.headers, call.redact)
+    return None if call.response is None else trace_id_of(call.response.headers, call.context())
