@@ -23,12 +23,13 @@ def bind(bucket: Handle, loop: asyncio.AbstractEventLoop) -> BucketState:
     """
     while True:
         state = bucket.state
+        if state.is_bound_to(loop):
+            return state
         with PROCESS.moving:
             # Another thread may have evicted it at this moment.
             evicted_by = state.evicted_by
             if evicted_by is None:
-                if not state.is_bound_to(loop):
-                    _bind_loop(state, loop)
+                _bind_loop(state, loop)
                 return state
         limiter, key = evicted_by
         limiter.restore(key, bucket)

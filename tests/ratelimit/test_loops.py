@@ -14,21 +14,23 @@ from tests.support.virtual_time import VirtualLoop, now, run
 PATIENCE = 60.0
 
 
+async def spend(bucket: TokenBucket) -> None:
+    for _ in range(6):
+        (await bucket.acquire()).answered()
+
+
+async def wait_for_one(bucket: TokenBucket) -> float:
+    began = now()
+    await bucket.acquire()
+    return now() - began
+
+
 def test_history_survives_an_event_loop() -> None:
     """A second loop does not refill the bucket, also if its clock begins anew."""
     bucket = TokenBucket(SIX)
 
-    async def spend() -> None:
-        for _ in range(6):
-            (await bucket.acquire()).answered()
-
-    async def wait_for_one() -> float:
-        began = now()
-        await bucket.acquire()
-        return now() - began
-
-    run(spend(), start=5000.0)
-    waited = run(wait_for_one(), start=10.0)
+    run(spend(bucket), start=5000.0)
+    waited = run(wait_for_one(bucket), start=10.0)
 
     assert HOLD == pytest.approx(waited, abs=TICKS)
 
@@ -43,19 +45,10 @@ def test_history_is_no_shorter_for_clocks_that_are_late() -> None:
 
     bucket = TokenBucket(SIX)
 
-    async def spend() -> None:
-        for _ in range(6):
-            (await bucket.acquire()).answered()
-
-    async def wait_for_one() -> float:
-        began = now()
-        await bucket.acquire()
-        return now() - began
-
     with asyncio.Runner(loop_factory=CoarseLoop) as runner:
-        runner.run(spend())
+        runner.run(spend(bucket))
     with asyncio.Runner(loop_factory=CoarseLoop) as runner:
-        waited = runner.run(wait_for_one())
+        waited = runner.run(wait_for_one(bucket))
 
     assert HOLD + 0.1 == pytest.approx(waited, abs=TICKS)
 
