@@ -86,7 +86,7 @@ def timestamp_of(seconds: float) -> str:
     return f"{_date_and_time(microseconds // 1_000_000)}.{microseconds // 1000 % 1000:03}Z"
 
 
-# Not frozen: one is made for each call, and that would cost as much as the rest of it.
+# Not frozen: one is made for each call, and would cost half as much again.
 @attrs.define(eq=False, on_setattr=attrs.setters.NO_OP)
 class Signer:
     """An aiohttp client middleware that signs each request for OKX, and only for one origin.
@@ -143,7 +143,7 @@ def sign_request(request: ClientRequest, content: bytes, signer: Signer) -> None
 
     """
     url, origin, credentials = request.url, signer.origin, signer.credentials
-    # Their origins as URLs take ten times as long to compare.
+    # To compare their origins as URLs takes longer.
     if url.raw_host != origin.raw_host or url.port != origin.port or url.scheme != origin.scheme:
         message = f"refused to sign a request for {url.origin()}: this signer is for {origin} only"
         raise ConfigurationError(message, hint="Check the base URL, and that nothing follows redirects.")

@@ -52,7 +52,7 @@ ON CONFLICT (id) DO UPDATE SET
     sent_at = excluded.sent_at, trace_id = excluded.trace_id, outcome = excluded.outcome, ordered_at = excluded.ordered_at
 """
 _READ: Final = """
-SELECT * FROM writes
+SELECT id, owner, origin, demo, type, amt, sent_at, trace_id, outcome, ordered_at FROM writes
 WHERE origin = :origin AND demo = :demo AND owner IN (
     SELECT :owner UNION
     SELECT name FROM owners WHERE owner = (SELECT owner FROM owners WHERE name = :owner)
