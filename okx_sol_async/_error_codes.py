@@ -141,6 +141,8 @@ def _rule_by_status(status: int, *, coded: bool) -> CodeRule:
 
 def one_line(text: str, limit: int = MESSAGE_LIMIT) -> str:
     """Return ``text`` on one printable line of at most ``limit`` characters."""
+    if len(text) <= limit and text.isprintable() and " " not in text:
+        return text
     shown = "".join(c if c.isprintable() else " " for c in text[: 4 * limit])
     shown = " ".join(shown.split())
     return shown if len(shown) <= limit and len(text) <= 4 * limit else f"{shown[: limit - 1]}…"

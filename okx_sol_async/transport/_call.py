@@ -228,7 +228,7 @@ class Call(Generic[R]):
         self.response = response
         if self.events is not None and attempt is not None:
             error = outcome if isinstance(outcome, OKXError) else None
-            code, trace_id = code_of(error), trace_id_of(response.headers, self.context())
+            code, trace_id = code_of(error), trace_id_of(response.headers, self.redact)
             self.events.responded(attempt.took, status=response.status, code=code, trace_id=trace_id, error=error)
         return outcome
 
@@ -287,7 +287,7 @@ class Call(Generic[R]):
     def trace_id(self) -> str | None:
         """OKX's id of the last send that has a response; `None` if that has none."""
         response = None if self.attempt is None else self.attempt.response
-        return None if response is None else trace_id_of(response.headers, self.context())
+        return None if response is None else trace_id_of(response.headers, self.redact)
 
     def _attempts(self) -> Iterator[Attempt]:
         """Give the sends of the last request, the latest first."""
@@ -327,6 +327,11 @@ class Call(Generic[R]):
             if self.state.request_options
             else "a middleware",
         )
+
+    def redact(self, text: str) -> str:
+        """Return ``text`` without the secrets of the call."""
+        signature = "" if self.attempt is None else self.attempt.request.headers.get(SIGN, "")
+        return text if self.credentials is None else self.credentials.redact(text, signature)
 
     def _session_closed(self) -> SessionClosed:
         return failures.session_closed(self.context(), sent=self.may_have_left)

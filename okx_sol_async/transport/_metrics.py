@@ -101,31 +101,35 @@ class Observers:
         counters.refusals += record.refusals
         if record.sends > 1:
             counters.resends += record.sends - 1
-        if self.on_end or logger.isEnabledFor(logging.DEBUG):
-            self._report(call.report(error))
+        is_logged = logger.isEnabledFor(logging.DEBUG)
+        if self.on_end or is_logged:
+            report = call.report(error)
+            if is_logged:
+                _log(report)
+            for observe in self.on_end:
+                inform(observe, report)
 
-    def _report(self, report: CallReport) -> None:
-        outcome = "cancelled" if report.cancelled else type(report.error).__name__ if report.error else "answered"
-        logger.debug(
-            "%s: %s, %.3f s in the queue, %.3f s on the network",
-            report.endpoint,
-            outcome,
-            report.waited,
-            report.took,
-            extra={
-                "endpoint": report.endpoint,
-                "outcome": outcome,
-                "waited": report.waited,
-                "took": report.took,
-                "sends": report.sends,
-                "refusals": report.refusals,
-                "status": report.status,
-                "code": report.code,
-                "trace_id": report.trace_id,
-            },
-        )
-        for observe in self.on_end:
-            inform(observe, report)
+
+def _log(report: CallReport) -> None:
+    outcome = "cancelled" if report.cancelled else type(report.error).__name__ if report.error else "answered"
+    logger.debug(
+        "%s: %s, %.3f s in the queue, %.3f s on the network",
+        report.endpoint,
+        outcome,
+        report.waited,
+        report.took,
+        extra={
+            "endpoint": report.endpoint,
+            "outcome": outcome,
+            "waited": report.waited,
+            "took": report.took,
+            "sends": report.sends,
+            "refusals": report.refusals,
+            "status": report.status,
+            "code": report.code,
+            "trace_id": report.trace_id,
+        },
+    )
 
 
 def inform(receive: Callable[[E], None], event: E) -> None:

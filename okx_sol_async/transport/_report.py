@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from okx_sol_async.errors import OKXError
@@ -27,6 +28,9 @@ class ReportedCall(Sender, Protocol):
     credentials: Credentials | None
     attempt: Attempt | None
     response: ClientResponse | None
+
+    def redact(self, text: str) -> str:
+        """Return ``text`` without the secrets of the call."""
 
 
 def info_of(call: ReportedCall) -> CallInfo:
@@ -81,7 +85,7 @@ def code_of(error: BaseException | None) -> str | None:
 def _started_at(call: ReportedCall) -> datetime:
     if call.events is not None:
         return call.events.info.started_at
-    return datetime.now(UTC) - timedelta(seconds=call.loop.time() - call.record.began)
+    return datetime.fromtimestamp(time.time() - (call.loop.time() - call.record.began), UTC)
 
 
 def _status(call: ReportedCall, error: BaseException | None) -> int | None:
@@ -91,4 +95,4 @@ def _status(call: ReportedCall, error: BaseException | None) -> int | None:
 
 
 def _trace_id(call: ReportedCall) -> str | None:
-    return None if call.response is None else trace_id_of(call.response.headers, call.context())
+    return None if call.response is None else trace_id_of(call.response.headers, call.redact)

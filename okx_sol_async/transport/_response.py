@@ -83,7 +83,7 @@ def error_of(
     """
     safe = context.redact(body.decode(errors="backslashreplace")).encode()
     details = context.details()
-    details["trace_id"] = trace_id_of(headers, context)
+    details["trace_id"] = trace_id_of(headers, context.redact)
     details["retry_after"] = _retry_after(headers)
     try:
         envelope = read_envelope(safe)
@@ -114,10 +114,10 @@ def is_certain(failure: OKXError) -> bool:
     return failure.code is not None or failure.status not in {408, 429, 499}
 
 
-def trace_id_of(headers: Mapping[str, str], context: FailureContext) -> str | None:
-    """Return OKX's id of a call from the headers of its response."""
+def trace_id_of(headers: Mapping[str, str], redact: Callable[[str], str]) -> str | None:
+    """Return OKX's id of a call from the headers of its response, in which ``redact`` hides secrets."""
     trace_id = next((value for name in _TRACE_HEADERS if (value := headers.get(name))), None)
-    return None if trace_id is None else one_line(context.redact(trace_id), 64)
+    return None if trace_id is None else one_line(redact(trace_id), 64)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

@@ -110,7 +110,7 @@ def test_what_an_error_quotes_is_short() -> None:
     assert "'<" + "h" * 62 + "\\u2026'" in page.message
     assert isinstance(coded, APIError)
     assert "5" * 39 + "…" == coded.code
-    assert "a" * 63 + "…" == trace_id_of({"x-trace-id": "a" * 1000}, context())
+    assert "a" * 63 + "…" == trace_id_of({"x-trace-id": "a" * 1000}, context().redact)
 
 
 def test_which_headers_are_shown() -> None:
@@ -118,8 +118,8 @@ def test_which_headers_are_shown() -> None:
     headers = {"Date": "now", "Set-Cookie": "a=b", "traceid": "3", "x-request-id": "2"}
 
     assert {"Date", "traceid", "x-request-id"} == set(safe_headers(headers, context()))
-    assert "2" == trace_id_of(headers, context())
-    assert trace_id_of({}, context()) is None
+    assert "2" == trace_id_of(headers, context().redact)
+    assert trace_id_of({}, context().redact) is None
 
 
 @pytest.mark.parametrize(
