@@ -14,6 +14,7 @@ from okx_sol_async.errors import DecodeError
 #: The most bytes of a response, after decompression. A full page of history has 20 kB.
 MAX_BODY: Final = 1024 * 1024
 _SHOWN: Final = 40
+_EXTRA_DATA: Final = "Extra data"
 
 
 class Envelope(NamedTuple):
@@ -33,7 +34,11 @@ def read_envelope(body: bytes) -> Envelope:
         message = f"the response is longer than {MAX_BODY} bytes"
         raise DecodeError(message)
     try:
-        response = _loads(body.decode())
+        # `JSONDecoder.decode` looks for white space around the value with a regular expression, twice.
+        text = body.decode().strip(" \t\n\r")
+        response, end = _raw_decode(text)
+        if end != len(text):
+            raise json.JSONDecodeError(_EXTRA_DATA, text, end)
     except (ValueError, RecursionError) as error:
         message = f"the response is not JSON: {one_line(f'{error}', _SHOWN)}"
         raise DecodeError(message) from None
@@ -67,14 +72,4 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(message)
 
 
-_JSON: Final = json.JSONDecoder(parse_constant=_refuse_constant)
-
-
-def _loads(text: str) -> object:
-    # `JSONDecoder.decode` looks for white space around the value with a regular expression, twice.
-    text = text.strip(" \t\n\r")
-    value, end = _JSON.raw_decode(text)
-    if end != len(text):
-        message = "Extra data"
-        raise json.JSONDecodeError(message, text, end)
-    return value
+_raw_decode: Final = json.JSONDecoder(parse_constant=_refuse_constant).raw_decode

@@ -32,9 +32,9 @@ from okx_sol_async.models import (
 M = TypeVar("M")
 
 # Numbers with more digits are not money.
-_DECIMAL: Final = re.compile(r"-?[0-9]{1,128}(?:\.[0-9]{1,128})?", re.ASCII)
+_is_decimal: Final = re.compile(r"-?[0-9]{1,128}(?:\.[0-9]{1,128})?", re.ASCII).fullmatch
 # 13 digits last until 2286.
-_MILLISECONDS: Final = re.compile(r"[0-9]{1,14}", re.ASCII)
+_is_milliseconds: Final = re.compile(r"[0-9]{1,14}", re.ASCII).fullmatch
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -113,17 +113,17 @@ def _read_list(value: object, kind: object) -> tuple[str, ...]:
 
 
 def _read_decimal(value: object, _: object) -> Decimal:
-    if not isinstance(value, str) or _DECIMAL.fullmatch(value) is None:
-        message = f"must be a string with a decimal number such as '0.5', not {shown(value)}"
-        raise ValueError(message)
-    return Decimal(value)
+    if isinstance(value, str) and _is_decimal(value):
+        return Decimal(value)
+    message = f"must be a string with a decimal number such as '0.5', not {shown(value)}"
+    raise ValueError(message)
 
 
 def _read_time(value: object, _: object) -> datetime:
-    if not isinstance(value, str) or _MILLISECONDS.fullmatch(value) is None:
-        message = f"must be a string with milliseconds since 1970 such as '1597026383085', not {shown(value)}"
-        raise ValueError(message)
-    return _EPOCH + timedelta(milliseconds=int(value))
+    if isinstance(value, str) and _is_milliseconds(value):
+        return _EPOCH + timedelta(milliseconds=int(value))
+    message = f"must be a string with milliseconds since 1970 such as '1597026383085', not {shown(value)}"
+    raise ValueError(message)
 
 
 def _read_decimal_or_blank(value: object, kind: object) -> Decimal:
