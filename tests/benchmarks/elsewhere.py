@@ -25,7 +25,7 @@ from tests.benchmarks.rounds import BY_HAND, OURS, Rounds, Setting
 from tests.benchmarks.server import ROOT
 
 GOAL: Final = 1.05
-PYTHONS: Final = ("3.11", "3.12", "3.13")
+PYTHONS: Final = ("3.11", "3.12", "3.13", "3.14", "3.15")
 USERS: Final = 1_000
 
 
