@@ -10,6 +10,8 @@ from typing import Final
 
 #: Parts of a secret of at least this many characters are hidden too.
 PART: Final = 8
+# Each part has four characters that begin at a multiple of this.
+_STEP: Final = PART - 3
 
 
 class SecretHeader(str):
@@ -41,8 +43,8 @@ def _without_parts(text: str, secrets: Iterable[str]) -> str:
     joined = "\0".join(secrets)
     # The shorter one is cut into parts, to be looked for in the other: most texts are an id of some characters.
     shorter, longer = (text, joined) if len(text) < len(joined) else (joined, text)
-    # A part has four characters that begin at a multiple of five. Hardly any text shares those with a secret.
-    for start in range(0, len(shorter) - 3, PART - 3):
+    # Hardly any text shares four characters with a secret.
+    for start in range(0, len(shorter) - 3, _STEP):
         if shorter[start : start + 4] in longer:
             break
     else:

@@ -62,6 +62,7 @@ OPTIONS: Final = (
 PATIENCE: Final = 4.0
 IMPORT_PATIENCE: Final = 60.0
 KILLED_BY: Final = "killed by "
+SURVIVED: Final = "survived"
 AT_IMPORT: Final = "changed at import"
 
 # A failure is enough: it needs no shortest example.
@@ -106,7 +107,7 @@ class _Running:
         for (item, seconds), following in zip(present, [*present[1:], None], strict=True):
             self.say(f"{PATIENCE + 10 * seconds}")
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following and following[0])
-        self.say("survived")
+        self.say(SURVIVED)
         os._exit(0)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -186,8 +187,9 @@ class Runner:
                 message = "The process that runs the tests has ended."
                 raise RuntimeError(message)
             found += read
-        if found.decode().strip() != AT_IMPORT:
-            return found.decode().strip()
+        # What the import has made with a function is as it was when that is patched.
+        if (outcome := found.decode().strip()) not in {AT_IMPORT, SURVIVED}:
+            return outcome
         mutant = self.mutants[number]
         reaches = reaching(mutant, self.seconds, at_import=True)
 
@@ -318,7 +320,7 @@ def _last_of(reading: int) -> str:
             return "killed: the process ended" if read else "NOT RUN"
         read += more
         last = read.decode().splitlines()[-1]
-        if last.startswith(("survived", "killed")):
+        if last.startswith((SURVIVED, "killed")):
             return last
         patience = float(last)
     return "killed: a test hung" if read else "NOT RUN"

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import sys
 import threading
 from collections.abc import Coroutine
 from types import SimpleNamespace
@@ -10,13 +11,14 @@ from typing import cast
 import pytest
 
 from okx_sol_async import ConfigurationError, Lease, LocalLimiter, PushBack, QueueTimeout, TokenBucket
+from okx_sol_async.ratelimit._bucket import make_bucket
 from okx_sol_async.ratelimit._estimates import no_turn
 from okx_sol_async.ratelimit._loops import running_loop
 from okx_sol_async.ratelimit._pacing import Pace
-from okx_sol_async.ratelimit._state import BucketState
+from okx_sol_async.ratelimit._state import BucketState, SlotSource
 from okx_sol_async.ratelimit._turns import _keep_pace
 from tests.support.buckets import SIX, granted, key
-from tests.support.virtual_time import now, run
+from tests.support.virtual_time import VirtualLoop, now, run
 
 
 def test_a_bucket_needs_a_limit() -> None:
@@ -37,6 +39,44 @@ async def test_a_deadline_is_a_time(deadline: float) -> None:
 
     assert "deadline" == caught.value.argument
     assert 6 == bucket.free
+
+
+async def test_a_deadline_may_be_any_finite_time() -> None:
+    """Also the last one that there is."""
+    assert await TokenBucket(SIX).acquire(sys.float_info.max)
+
+
+def test_a_call_of_a_loop_that_is_gone_is_over_at_some_time() -> None:
+    """Nothing reports its end, and its slot is free when no call could still be on its way."""
+    bucket, loop = TokenBucket(SIX), VirtualLoop()
+    loop.run_until_complete(bucket.acquire())
+    loop.close()
+    assert 5 == bucket.free
+
+    loop._polling.clock += 2
+    assert 6 == bucket.free
+
+
+@pytest.mark.parametrize("is_reported", [True, False])
+async def test_a_refusal_of_a_shared_limit_is_for_all_processes(*, is_reported: bool) -> None:
+    """One that cannot be reported to them pauses this one."""
+    source = SimpleNamespace(
+        next_departure=lambda _, now: now,
+        take=lambda _: None,
+        not_needed=lambda: None,
+        refused=lambda _: is_reported,
+    )
+    bucket = make_bucket(TokenBucket(SIX).state.rules, cast("SlotSource[object]", source))
+    (await bucket.acquire()).refused()
+
+    assert is_reported == (bucket.state.pace is None)
+
+
+async def test_a_block_has_the_bucket() -> None:
+    """`async with` gives the bucket that it was asked for."""
+    bucket = TokenBucket(SIX)
+    async with bucket as entered:
+        assert entered is bucket
 
 
 @pytest.mark.virtual_clock

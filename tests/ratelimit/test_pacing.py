@@ -222,6 +222,14 @@ def test_the_intervals_of_the_pace(requests: int, intervals: tuple[float, float,
     assert intervals == PushBack().intervals(requests, 1.0)
 
 
+def test_a_pause_is_as_many_periods_as_it_says() -> None:
+    """From the first refusal, and from each further one."""
+    pace = Pace(PushBack(pause=1.5), 6, 2.0, 100.0)
+    assert 103.0 == pace.paused_until
+    pace.refused(102.0)
+    assert 105.0 == pace.paused_until
+
+
 def test_a_refusal_within_a_period_of_the_last_one_is_the_same() -> None:
     """And one after a whole period is another."""
     pace = Pace(PushBack(), 6, 1.0, 100.0)

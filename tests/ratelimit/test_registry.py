@@ -4,6 +4,8 @@ import asyncio
 import gc
 import weakref
 
+import pytest
+
 from okx_sol_async import LocalLimiter
 from okx_sol_async.ratelimit._registry import SWEEP_EVERY
 from tests.support.buckets import SIX, key
@@ -60,7 +62,8 @@ def test_buckets_of_a_loop_that_is_gone_are_evicted_too() -> None:
     assert 0 == len(limiter)
 
 
-def test_a_handle_of_an_evicted_bucket_shares_the_new_one() -> None:
+@pytest.mark.parametrize("held_first", [True, False])
+def test_a_handle_of_an_evicted_bucket_shares_the_new_one(*, held_first: bool) -> None:
     """There are never two buckets in use for one key."""
     limiter = LocalLimiter()
 
@@ -73,7 +76,7 @@ def test_a_handle_of_an_evicted_bucket_shares_the_new_one() -> None:
         assert 0 == len(limiter)
 
         new = limiter.bucket(key("a"), SIX)
-        for bucket in (held, new, held, new):
+        for bucket in (held, new) * 2 if held_first else (new, held) * 2:
             (await bucket.acquire()).answered()
         (await place.acquire(None)).answered()
 
@@ -173,6 +176,22 @@ def test_a_refusal_after_the_eviction_counts() -> None:
         assert asyncio.get_running_loop().time() - began > 0.99
 
     run(main())
+
+
+def test_a_loop_that_was_closed_is_forgotten() -> None:
+    """A program that runs one loop after another keeps none of them but the last."""
+    limiter = LocalLimiter()
+    loops: list[weakref.ref[asyncio.AbstractEventLoop]] = []
+
+    async def main() -> None:
+        limiter.bucket(key("a"), SIX)
+        loops.append(weakref.ref(asyncio.get_running_loop()))
+
+    for _ in range(3):
+        run(main())
+    gc.collect()
+
+    assert [None, None] == [loop() for loop in loops[:2]]
 
 
 def test_one_loop_does_not_evict_the_buckets_of_another() -> None:

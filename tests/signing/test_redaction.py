@@ -48,6 +48,22 @@ def test_every_part_of_eight_characters_is_taken_out(value: str) -> None:
         assert "***" == CREDENTIALS.redact(secret[start : start + 8], SIGNATURE)
 
 
+@pytest.mark.parametrize("after", range(7))
+@pytest.mark.parametrize("before", range(7))
+def test_a_part_is_taken_out_wherever_it_stands(before: int, after: int) -> None:
+    """Behind and before any number of characters."""
+    shown = CREDENTIALS.redact("x" * before + SECRET[5:13] + "x" * after)
+
+    assert "x" * before + "***" + "x" * after == shown
+
+
+def test_a_passphrase_with_a_backslash_is_taken_out_in_json() -> None:
+    """Where it has two of them."""
+    for passphrase in ("ab\\c", 'ab"c', "a\\b-longer"):
+        credentials = Credentials(KEY, SECRET, passphrase)
+        assert '{"msg": "***"}' == credentials.redact(json.dumps({"msg": passphrase}))
+
+
 def test_seven_characters_are_no_part() -> None:
     """Shorter pieces may stand in any text."""
     for text in (SECRET[:7], PASSPHRASE[-7:], SIGNATURE[4:11]):

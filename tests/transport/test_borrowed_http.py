@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from okx_sol_async import (
+    BALANCE,
     ConfigurationError,
     LocalLimiter,
     MemoryWriteLog,
@@ -144,6 +145,36 @@ async def test_a_trace_that_raises_ends_in_an_error_of_this_package(
     if hook == "on_request_start":
         assert isinstance(caught, ConfigurationError)
         assert [] == opened
+
+
+async def test_an_error_of_this_package_stays_what_it_is(exchange: Emulator) -> None:
+    """Also where the borrowed session was closed meanwhile."""
+
+    async def close(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        await http.close()
+        message = "theirs"
+        raise OKXError(message)
+
+    async with aiohttp.ClientSession() as http:
+        session = Session(base_url=exchange.url, http=http, limiter=LocalLimiter(), middlewares=[close])
+        with pytest.raises(OKXError, match="^theirs") as caught:
+            await session.call(BALANCE, exchange.credentials)
+
+    assert OKXError is type(caught.value)
+
+
+async def test_a_middleware_that_fails_is_not_the_fault_of_the_borrowed_session(exchange: Emulator) -> None:
+    """The error names the middleware, and nothing was sent."""
+
+    async def fail(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        raise ValueError
+
+    async with aiohttp.ClientSession() as http:
+        session = Session(base_url=exchange.url, http=http, limiter=LocalLimiter(), middlewares=[fail])
+        with pytest.raises(TransportError, match="a middleware"):
+            await session.call(BALANCE, exchange.credentials)
+
+    assert 0 == exchange.tally().received
 
 
 @pytest.mark.parametrize("close", [lambda http: http.close(), lambda http: http.connector.close()], ids=["it", "pool"])

@@ -25,6 +25,7 @@ from okx_sol_async import (
     Signer,
     TransportError,
 )
+from okx_sol_async.codec._envelope import MAX_BODY
 from okx_sol_async.emulator import Emulator
 from okx_sol_async.emulator.faults import NoResponse
 from okx_sol_async.transport import _shared_reads
@@ -117,6 +118,21 @@ async def test_a_body_that_comes_at_once_after_the_head() -> None:
     content = SimpleNamespace(is_eof=lambda: False, at_eof=lambda: not pieces, readany=readany)
 
     assert await read_body(cast("ClientResponse", SimpleNamespace(content=content))) is whole
+
+
+async def test_a_body_of_the_greatest_length_is_read_to_its_end() -> None:
+    """What comes after it shows that it is too long, and the rest is not read."""
+    pieces = [b"x" * MAX_BODY, b"y", b"the rest"]
+    closed: list[bool] = []
+
+    async def readany() -> bytes:
+        return pieces.pop(0)
+
+    content = SimpleNamespace(is_eof=lambda: False, at_eof=lambda: not pieces, readany=readany)
+    response = SimpleNamespace(content=content, close=lambda: closed.append(True))
+
+    assert MAX_BODY + 1 == len(await read_body(cast("ClientResponse", response)))
+    assert [True] == closed
 
 
 def _endpoint(decode: object) -> Endpoint[object]:

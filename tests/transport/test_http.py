@@ -1,5 +1,6 @@
 """What goes over HTTP, and what does not: connections, redirects, sizes, borrowed sessions."""
 
+import asyncio
 import contextlib
 from decimal import Decimal
 
@@ -18,7 +19,7 @@ from okx_sol_async import (
 )
 from okx_sol_async.emulator import Emulator
 from tests.support.scripted import CREDENTIALS
-from tests.support.serving import serving
+from tests.support.serving import request_of, serving, serving_raw
 
 pytestmark = pytest.mark.virtual_clock
 
@@ -71,6 +72,22 @@ async def test_a_response_without_end_is_cut_off() -> None:
             await session.call(BALANCE, CREDENTIALS)
 
     assert 200 == caught.value.status
+
+
+async def test_a_response_that_ends_in_its_head() -> None:
+    """The error does not show the half of it."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request_of(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nX-Half: 5\r\n")
+        await writer.drain()
+
+    async with serving_raw(answer) as url, Session(base_url=url, attempts=1) as session:
+        with pytest.raises(TransportError) as caught:
+            await session.call(BALANCE, CREDENTIALS)
+
+    assert "Server disconnected" in str(caught.value)
+    assert "Half" not in str(caught.value)
 
 
 async def test_the_user_agent_is_our_own(exchange: Emulator) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, web
 
 from okx_sol_async import (
     BALANCE,
@@ -25,7 +25,7 @@ from okx_sol_async import (
     Timeout,
 )
 from okx_sol_async.emulator import Emulator
-from tests.support.scripted import CREDENTIALS, GOOD, READ, Reply, Script, coded, good, hang, reset
+from tests.support.scripted import CREDENTIALS, GOOD, READ, Reply, Script, coded, cut, good, hang, reset
 from tests.support.serving import serving
 
 LABELLED = Credentials(CREDENTIALS.api_key, CREDENTIALS.secret_key, CREDENTIALS.passphrase, "alice")
@@ -187,6 +187,40 @@ async def test_the_time_in_the_queue_is_that_of_the_send(exchange: Emulator) -> 
         await asyncio.gather(*(session.call(BALANCE, exchange.credentials) for _ in range(7)))
     assert 1.0 == pytest.approx(max(send.waited for send in recorder.sends), abs=0.1)
     assert all(response.took < 0.5 for response in recorder.responses)
+
+
+@pytest.mark.virtual_clock
+async def test_the_time_in_the_queue_is_that_of_each_send() -> None:
+    """Those of a call add up to what its report says."""
+    recorder = Recorder()
+    refused = coded("50011", 429)
+    async with (
+        serving(Script(refused, refused, good).handle) as url,
+        Session(base_url=url, limiter=LocalLimiter(), observe=recorder) as session,
+    ):
+        response = await session.request(BALANCE, LABELLED)
+
+    assert 3 == response.attempts
+    assert response.waited == pytest.approx(sum(send.waited for send in recorder.sends))
+
+
+@pytest.mark.parametrize("reply", [coded("50013", 503), cut], ids=["given up by a middleware", "cut off"])
+async def test_each_send_has_its_time_on_the_network(reply: Reply) -> None:
+    """Also one whose response a middleware does not return, or that ends in the middle of it."""
+
+    async def again(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        response = await handler(request)
+        return await handler(request) if response.status == 503 else response
+
+    recorder = Recorder()
+    async with (
+        serving(Script(reply, good).handle) as url,
+        Session(base_url=url, limiter=LocalLimiter(), observe=recorder, middlewares=[again]) as session,
+    ):
+        await session.call(READ, LABELLED)
+
+    assert 2 == len(recorder.responses)
+    assert all(response.took > 0 for response in recorder.responses)
 
 
 @pytest.mark.virtual_clock

@@ -9,6 +9,7 @@ from decimal import Decimal
 import pytest
 
 from okx_sol_async import LocalLimiter, OutcomeUnknown, Session
+from okx_sol_async.transport import _http
 from tests.support.scripted import CREDENTIALS, READ, ROW, WRITE
 
 Serve = Callable[["Connection"], None]
@@ -141,6 +142,22 @@ async def test_bytes_that_the_event_loop_has_not_read_yet_count_too() -> None:
         assert Decimal("2.1") == await amount(session)
 
     assert [1, 1] == server.requests
+
+
+async def test_no_time_is_spent_on_looking_for_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that is used again is asked what it has, and nothing waits for it."""
+    waited: list[int] = []
+
+    def poll(milliseconds: int) -> list[object]:
+        waited.append(milliseconds)
+        return []
+
+    monkeypatch.setattr(_http, "_poll_of", lambda _: poll)
+    async with session_of(RawServer(with_extra(b""))) as session:
+        for _ in range(3):
+            await amount(session)
+
+    assert [0, 0] == waited
 
 
 @pytest.mark.parametrize("timed_out", [TIMED_OUT, SILENTLY_TIMED_OUT])
