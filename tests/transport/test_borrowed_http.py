@@ -157,7 +157,7 @@ async def test_an_error_of_this_package_stays_what_it_is(exchange: Emulator) -> 
 
     async with aiohttp.ClientSession() as http:
         session = Session(base_url=exchange.url, http=http, limiter=LocalLimiter(), middlewares=[close])
-        with pytest.raises(OKXError, match="^theirs") as caught:
+        with pytest.raises(OKXError, match=r"^theirs") as caught:
             await session.call(BALANCE, exchange.credentials)
 
     assert OKXError is type(caught.value)
