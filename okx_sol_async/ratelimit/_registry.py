@@ -154,7 +154,7 @@ class BucketRegistry:
     def _known_as(self, key: Hashable) -> Hashable:
         if is_bucket_key(key):
             origin, demo, owner, method, path = key
-            if owner is not None and owner in self._owners:
+            if owner is not None:
                 return origin, demo, self._owner(owner), method, path
         return key
 

@@ -25,6 +25,8 @@ _BY_REASON: Final[dict[str, list[tuple[str, str, str]]]] = {
         ("staking/_write_log.py", "BUSY_TIMEOUT: Final = 5.0", "5.0 to 6.0"),
         ("transport/_events.py", "_IDS: Final = itertools.count(1)", "1 to 2"),
         ("transport/_http.py", "_QUOTED: Final = 4000", "4000 to 4001"),
+        ("ratelimit/shared/_batching.py", "MAX_CONCURRENT_BATCHES: Final = 4", "4 to 5"),
+        ("ratelimit/shared/_batching.py", "BATCH_SIZE: Final = 64", "64 to 65"),
         ("ratelimit/_loops.py", "self.forks: int = 0", "0 to 1"),
         ("ratelimit/_loops.py", "self.forks += 1", "Add to Sub"),
     ],
@@ -40,6 +42,11 @@ _BY_REASON: Final[dict[str, list[tuple[str, str, str]]]] = {
             "And to Or",
         ),
         ("transport/_budget.py", "self._left = min(self._left + elapsed * PER_SECOND, RESERVE)", "Mult to Div"),
+        (
+            "signing/_redaction.py",
+            "shorter, longer = (text, joined) if len(text) < len(joined) else (joined, text)",
+            "Lt to LtE",
+        ),
         (
             "ratelimit/_window.py",
             "self.releases = more if not releases or releases[-1] <= at else tuple(sorted(more))",
@@ -107,6 +114,25 @@ _BY_REASON: Final[dict[str, list[tuple[str, str, str]]]] = {
         ("transport/_budget.py", "self._empty = False", "False to True"),
         ("transport/_measurements.py", "is_queued: bool = False", "False to True"),
         ("ratelimit/_waiters.py", "self.one_by_one: bool = False", "False to True"),
+    ],
+    "only how soon an idle bucket is found differs": [
+        ("ratelimit/_registry.py", "SWEEP_ROUND: Final = 1.0", "1.0 to 2.0"),
+        ("ratelimit/_registry.py", "SWEEP_SIZE: Final = 512", "512 to 513"),
+        ("ratelimit/_registry.py", "evicted += 1", "1 to 2"),
+        *(
+            (
+                "ratelimit/_registry.py",
+                "return 0 if evicted > len(keys) / 2 else min(SWEEP_EVERY, SWEEP_ROUND * SWEEP_SIZE / len(buckets))",
+                change,
+            )
+            for change in ("Gt to GtE", "2 to 3", "Div to Mult")
+        ),
+    ],
+    "a look that finds more, or looks elsewhere, is followed by a closer one": [
+        ("signing/_redaction.py", "_STEP: Final = PART - 3", "3 to 4"),
+        ("signing/_redaction.py", "for start in range(0, len(shorter) - 3, _STEP):", "0 to 1"),
+        ("signing/_redaction.py", "for start in range(0, len(shorter) - 3, _STEP):", "Sub to Add"),
+        ("signing/_redaction.py", "if shorter[start : start + 4] in longer:", "Add to Sub"),
     ],
     "only Python's FIPS mode differs": [
         (

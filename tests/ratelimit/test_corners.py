@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import sys
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
+from itertools import repeat
 from types import SimpleNamespace
 from typing import cast
 
@@ -57,19 +58,55 @@ def test_a_call_of_a_loop_that_is_gone_is_over_at_some_time() -> None:
     assert 6 == bucket.free
 
 
-@pytest.mark.parametrize("is_reported", [True, False])
-async def test_a_refusal_of_a_shared_limit_is_for_all_processes(*, is_reported: bool) -> None:
-    """One that cannot be reported to them pauses this one."""
+def shared_bucket(*, is_reported: bool = True, departures: Iterable[float | None] = repeat(0.0)) -> TokenBucket:
+    """Return a bucket whose slots come from a store that has reserved none, and says when calls may leave."""
+    departures = iter(departures)
     source = SimpleNamespace(
-        next_departure=lambda _, now: now,
+        next_departure=lambda *_: next(departures),
         take=lambda _: None,
         not_needed=lambda: None,
         refused=lambda _: is_reported,
     )
-    bucket = make_bucket(TokenBucket(SIX).state.rules, cast("SlotSource[object]", source))
+    return make_bucket(TokenBucket(SIX).state.rules, cast("SlotSource[object]", source))
+
+
+@pytest.mark.parametrize("is_reported", [True, False])
+async def test_a_refusal_of_a_shared_limit_is_for_all_processes(*, is_reported: bool) -> None:
+    """One that cannot be reported to them pauses this one."""
+    bucket = shared_bucket(is_reported=is_reported)
     (await bucket.acquire()).refused()
 
     assert is_reported == (bucket.state.pace is None)
+
+
+async def test_a_call_without_a_reserved_slot_has_none_to_give_back() -> None:
+    """It was cancelled when its turn came."""
+    bucket = shared_bucket(departures=[None, 0.0])
+    waiting = asyncio.create_task(bucket.acquire())
+    await asyncio.sleep(0)
+    bucket.state.serve()
+    assert 1 == granted(bucket)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+
+    assert 0 == bucket.state.window.in_flight == granted(bucket)
+
+
+@pytest.mark.virtual_clock
+async def test_a_queue_that_has_emptied_leaves_no_timer() -> None:
+    """Nothing holds a bucket for which no call waits."""
+    bucket = TokenBucket(SIX)
+    for _ in range(6):
+        (await bucket.acquire()).answered()
+    waiting = asyncio.create_task(bucket.acquire())
+    await asyncio.sleep(0)
+    queue = bucket.state.queue
+    assert queue is not None
+    assert queue.wakes_at is not None
+    waiting.cancel()
+    await asyncio.wait([waiting])
+
+    assert queue.wakes_at is None
 
 
 async def test_a_block_has_the_bucket() -> None:

@@ -139,6 +139,8 @@ def test_a_bucket_made_outside_a_loop_is_evicted_later() -> None:
     run(main())
 
     assert "<LocalLimiter of 0 buckets>" == repr(limiter)
+    # Nor is anything else left that grows with the exchanges of a long test run.
+    assert not limiter._routes
 
 
 def test_one_busy_bucket_does_not_keep_idle_ones() -> None:
