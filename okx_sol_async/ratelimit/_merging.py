@@ -67,18 +67,20 @@ def _orphan_calls(state: BucketState) -> None:
         state.source.orphan()
 
 
-def idle_in(state: BucketState) -> float | None:
-    """Return the seconds after which a new bucket would do the same as this one, `None` while it is in use."""
-    if state.binding is None:
-        return 0.0
-    reap_orphans(state)
-    now = state.time()
-    window, source = state.window, state.source
-    if window.in_flight or state.queue or state.current_pace(now) is not None:
-        return None
-    if source is not None and source.is_busy and state.binding.is_alive():
-        return None
-    return window.releases[-1] - now if window.releases else 0.0
+def is_idle(state: BucketState, loop: asyncio.AbstractEventLoop) -> bool:
+    """Return whether a new bucket would do the same as this one, as far as ``loop`` can tell."""
+    binding = state.binding
+    if binding is None:
+        return True
+    if binding.loop is not loop:
+        if binding.is_alive():
+            # It may be in use in another thread at this moment.
+            return False
+        reap_orphans(state)
+    now, window, source = state.time(), state.window, state.source
+    if window.in_flight or state.queue or (window.releases and window.releases[-1] > now):
+        return False
+    return state.current_pace(now) is None and (source is None or binding.loop is not loop or not source.is_busy)
 
 
 def evict(bucket: Handle, limiter: Evictor, key: Hashable) -> None:

@@ -13,7 +13,7 @@ from okx_sol_async.errors import ConfigurationError
 from okx_sol_async.ratelimit._bucket import TokenBucket
 from okx_sol_async.ratelimit._limit import BucketKey, is_bucket_key
 from okx_sol_async.ratelimit._loops import PROCESS
-from okx_sol_async.ratelimit._merging import evict, idle_in, merge, share_loop
+from okx_sol_async.ratelimit._merging import evict, is_idle, merge, share_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -187,13 +187,7 @@ class BucketRegistry:
         evicted = 0
         for key in reversed(keys):
             bucket = buckets.get(key)
-            if bucket is None:
-                continue
-            binding = bucket.state.binding
-            # A bucket of another loop that is alive may be in use in another thread at this moment.
-            foreign = binding is not None and binding.loop is not loop and binding.is_alive()
-            seconds = None if foreign else idle_in(bucket.state)
-            if seconds is not None and seconds <= 0:
+            if bucket is not None and is_idle(bucket.state, loop):
                 del buckets[key]
                 evict(bucket, self, key)
                 evicted += 1

@@ -104,14 +104,14 @@ def test_the_registry_does_not_grow_with_generations_of_users() -> None:
 def counted_looks(monkeypatch: pytest.MonkeyPatch) -> Counter[float]:
     """Count how many buckets are looked at in each pass of the event loop, by its time."""
     looks: Counter[float] = Counter()
-    idle_in = registry.idle_in
+    is_idle = registry.is_idle
 
-    def counted(state: BucketState) -> float | None:
+    def counted(state: BucketState, loop: asyncio.AbstractEventLoop) -> bool:
         # The virtual clock goes on with each pass.
         looks[now()] += 1
-        return idle_in(state)
+        return is_idle(state, loop)
 
-    monkeypatch.setattr(registry, "idle_in", counted)
+    monkeypatch.setattr(registry, "is_idle", counted)
     return looks
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from okx_sol_async import Timeout
 from okx_sol_async.ratelimit._latency import LEAST_LATENCY
-from okx_sol_async.ratelimit._merging import idle_in
+from okx_sol_async.ratelimit._merging import is_idle
 from okx_sol_async.ratelimit._state import CLOCK_DRIFT
 from okx_sol_async.ratelimit.shared._outage import StoreUnavailable
 from tests.support.fake_server import FakeServer, bucket_of, slots_of, warm_up
@@ -52,7 +52,7 @@ async def test_the_slot_of_a_cancelled_call_is_given_back() -> None:
     await asyncio.sleep(0.1)
 
     assert [("settle", server.drawn(0), 0)] == server.named("settle")
-    assert idle_in(bucket.state) == 0
+    assert is_idle(bucket.state, asyncio.get_running_loop())
 
 
 async def test_a_reservation_that_comes_after_the_cancellation_is_given_back() -> None:
@@ -65,7 +65,7 @@ async def test_a_reservation_that_comes_after_the_cancellation_is_given_back() -
     await asyncio.sleep(0.05)
 
     # No call waits, and it cannot be evicted yet.
-    assert idle_in(bucket.state) is None
+    assert not is_idle(bucket.state, asyncio.get_running_loop())
 
     await asyncio.sleep(0.5)
 
