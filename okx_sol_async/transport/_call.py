@@ -209,7 +209,6 @@ class Call(Generic[R]):
         if previous is not None:
             self.recovery.check_repetition(previous, request)
             if self.events is not None:
-                previous.leave_network()
                 status = None if previous.response is None else previous.response.status
                 self.events.responded(previous.took, status=status, error=previous.error)
                 self.events.queued(ResendReason.HIDDEN)

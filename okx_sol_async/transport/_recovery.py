@@ -101,9 +101,8 @@ class Recovery:
             raise OutcomeUnknown(message)
         if previous.request is not request:
             self._count_hidden_resend(previous)
-        if previous.response is not None:
-            # A middleware has dropped that response.
-            previous.leave_network()
+        # A middleware may have dropped its response.
+        previous.leave_network()
         # It may have swallowed the end of that send too.
         call.interruption.take()
 
