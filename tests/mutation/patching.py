@@ -33,9 +33,12 @@ def compiled(tree: ast.Module, path: Path) -> CodeType:
 def functions_of(package: Path) -> Functions:
     """Return all functions of the package by their code."""
     functions: Functions = defaultdict(list)
+    # What is frozen, as the suite does with all that it has imported, is not among the objects.
+    gc.unfreeze()
     for found in gc.get_objects():
         if isinstance(found, FunctionType) and found.__code__.co_filename.startswith(str(package)):
             functions[found.__code__].append(found)
+    gc.freeze()
     return functions
 
 
