@@ -1,11 +1,14 @@
 """Commands that are sent to the server together."""
 
 import asyncio
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
 import redis.asyncio
+import redis.exceptions
+from redis.exceptions import ResponseError
 
 from okx_sol_async.ratelimit.shared._batching import BatchingClient
 from okx_sol_async.ratelimit.shared._moves import Notifications, Waiting
@@ -17,6 +20,25 @@ from tests.support.valkey import PATIENCE, Valkey
 def settle(number: int) -> tuple[float | str, ...]:
     """Return a command that asks for nothing."""
     return "settle", number, 0, 0
+
+
+class Unsent(BatchingClient):
+    """Keeps the batches, and replies to each command with its number when it may."""
+
+    def __init__(self) -> None:
+        super().__init__(redis.asyncio.Redis(), None, PATIENCE)
+        self.batches: list[Sequence[tuple[str, tuple[float | str, ...]]]] = []
+        self.may_reply = asyncio.Event()
+
+    async def send(self, commands: Sequence[tuple[str, tuple[float | str, ...]]]) -> list[object]:
+        self.batches.append(commands)
+        await self.may_reply.wait()
+        return [number for _, (_, number, *_) in commands]
+
+
+@pytest.fixture(name="unsent")
+def _unsent() -> Unsent:
+    return Unsent()
 
 
 async def hang(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
@@ -54,6 +76,70 @@ async def test_commands_of_a_moment_are_sent_together(valkey_server: Valkey, mon
         await asyncio.gather(*(batches.run(f"{{{number}}}", settle(number + 1)) for number in range(5)))
 
     assert 1 == len(pipelines)
+
+
+@pytest.mark.parametrize(("commands", "batches"), [(3, [3]), (64, [64]), (200, [64, 64, 64, 8]), (300, [64] * 4)])
+async def test_how_many_batches_are_on_their_way(commands: int, batches: list[int], unsent: Unsent) -> None:
+    """Four of 64 commands at most; the rest follows when one of them has its replies. Each has a task."""
+    others = asyncio.all_tasks()
+    waiting = [asyncio.create_task(unsent.run("{0}", settle(number))) for number in range(commands)]
+    await asyncio.sleep(0)
+    assert commands + 1 == len(asyncio.all_tasks() - others)
+    for _ in range(len(batches) + 5):
+        await asyncio.sleep(0)
+
+    assert batches == [len(batch) for batch in unsent.batches]
+
+    unsent.may_reply.set()
+    assert list(range(commands)) == await asyncio.gather(*waiting)
+
+
+@pytest.mark.parametrize(
+    ("reply", "times"), [([], 0), (ResponseError("LOADING"), 1), (ConnectionError(), 1), (TimeoutError(), 1)]
+)
+async def test_when_it_connects_anew(reply: object, times: int) -> None:
+    """After a failure, also of one command of several, another server may have the name."""
+    reconnected: list[None] = []
+
+    class Replies(Unsent):
+        async def send(self, commands: Sequence[tuple[str, tuple[float | str, ...]]]) -> list[object]:
+            if isinstance(reply, ConnectionError | TimeoutError):
+                raise reply
+            return [[], reply]
+
+        async def reconnect(self) -> None:
+            reconnected.append(None)
+
+    batches = Replies()
+    replies = await asyncio.gather(*(batches.run("{0}", settle(number)) for number in (1, 2)), return_exceptions=True)
+
+    assert times == len(reconnected)
+    assert bool(times) == isinstance(replies[1], StoreUnavailable)
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason", "part"),
+    [
+        (ResponseError("WRONGTYPE kind"), "the server refused a command (WRONGTYPE)", "{0}"),
+        (ResponseError("ERR x script: user_script:5"), "the server refused a command (ERR)", "{0}"),
+        (ResponseError("READONLY no writes"), "the server refused a command (READONLY)", ""),
+        (ResponseError("something else"), "the server refused a command (ResponseError)", ""),
+        (TimeoutError("words"), "the server does not reply in time", ""),
+        (redis.exceptions.TimeoutError("words"), "the server does not reply in time", ""),
+        (redis.exceptions.ConnectionError("words"), "the server cannot be reached (ConnectionError)", ""),
+    ],
+)
+async def test_what_is_said_of_a_failure(reply: Exception, reason: str, part: str) -> None:
+    """Its kind, and the bucket if the script failed on what is kept of that; nothing that was sent."""
+
+    class Replies(Unsent):
+        async def send(self, commands: Sequence[tuple[str, tuple[float | str, ...]]]) -> list[object]:
+            return [reply]
+
+    with pytest.raises(StoreUnavailable) as caught:
+        await Replies().run("{0}", settle(1))
+
+    assert (reason, part) == (str(caught.value), caught.value.part)
 
 
 async def test_each_server_of_a_cluster_has_its_own_batches(cluster: list[Valkey]) -> None:
