@@ -328,6 +328,5 @@ def _message_of(error: aiohttp.ClientError) -> str:
 
 def _handshake_broke_off(error: aiohttp.ClientSSLError) -> bool:
     """Return whether a TLS handshake was broken off and not refused, so that it may succeed the next time."""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return False
+    # One about a certificate has no such attribute.
     return isinstance(getattr(error, "os_error", None), ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError)

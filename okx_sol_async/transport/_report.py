@@ -65,10 +65,11 @@ def report_of(call: ReportedCall, error: BaseException | None) -> CallReport:
 def response_of(call: ReportedCall, result: R) -> Response[R]:
     """Return ``result`` with what is known of the response and of the call."""
     response, record = call.response, call.record
+    assert response is not None  # noqa: S101 - the result was in it
     return Response(
         result=result,
-        status=200 if response is None else response.status,
-        headers=safe_headers({} if response is None else response.headers, call.context()),
+        status=response.status,
+        headers=safe_headers(response.headers, call.context()),
         trace_id=_trace_id(call),
         sent_at=_started_at(call) if call.attempt is None else datetime.fromtimestamp(call.attempt.signed_at, UTC),
         attempts=record.sends,

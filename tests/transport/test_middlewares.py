@@ -15,7 +15,7 @@ from okx_sol_async import (
 )
 from okx_sol_async.emulator import Emulator
 from tests.support.limiters import InstantLimiter
-from tests.support.scripted import CREDENTIALS, READ, Script, good
+from tests.support.scripted import CREDENTIALS, READ, Script, good, session_of
 from tests.support.serving import serving
 from tests.support.virtual_time import now
 
@@ -99,6 +99,31 @@ async def test_a_middleware_that_swallows_a_cancellation_leaves_the_task_as_it_w
             await session.call(BALANCE, exchange.credentials)
 
     assert now() - began < 2
+    task = asyncio.current_task()
+    assert task is not None
+    assert 0 == task.cancelling()
+
+
+async def test_a_middleware_may_send_again_where_it_was_to_end() -> None:
+    """It reads the response by itself, swallows the end of that, and leaves no task that counts as cancelled."""
+
+    async def stubborn(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        response = await handler(request)
+        try:
+            await response.read()
+        except asyncio.CancelledError:
+            return await handler(request)
+        return response
+
+    async def slow_at_first(request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await asyncio.sleep(3)
+        return response
+
+    async with session_of(Script(slow_at_first, good), middlewares=[stubborn], attempts=1) as session:
+        assert 1 == (await session.call(READ, CREDENTIALS)).amt
+
     task = asyncio.current_task()
     assert task is not None
     assert 0 == task.cancelling()

@@ -5,6 +5,7 @@ import logging
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import attrs
 import pytest
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, web
 
@@ -18,8 +19,10 @@ from okx_sol_async import (
     Observer,
     OKXError,
     QueueTimeout,
+    RateLimit,
     ResendReason,
     ResponseEvent,
+    Scope,
     SendEvent,
     Session,
     Timeout,
@@ -187,6 +190,85 @@ async def test_the_time_in_the_queue_is_that_of_the_send(exchange: Emulator) -> 
         await asyncio.gather(*(session.call(BALANCE, exchange.credentials) for _ in range(7)))
     assert 1.0 == pytest.approx(max(send.waited for send in recorder.sends), abs=0.1)
     assert all(response.took < 0.5 for response in recorder.responses)
+
+
+@pytest.mark.virtual_clock
+async def test_a_call_that_gives_up_before_a_further_send_has_no_further_response() -> None:
+    """A middleware sends again, and there is no turn for that."""
+
+    async def again(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        await handler(request)
+        return await handler(request)
+
+    recorder = Recorder()
+    endpoint = attrs.evolve(BALANCE, limit=RateLimit(1, 1.0, Scope.USER))
+    options = {"limiter": LocalLimiter(), "max_wait": 0.5, "observe": recorder, "middlewares": [again]}
+    async with (
+        serving(Script(good).handle) as url,
+        Session(base_url=url, **options) as session,  # type: ignore[arg-type]
+    ):
+        with pytest.raises(QueueTimeout):
+            await session.call(endpoint, LABELLED)
+
+    assert 1 == len(recorder.sends) == len(recorder.responses)
+
+
+@pytest.mark.virtual_clock
+@pytest.mark.parametrize("live", [True, False], ids=["with events", "reports only"])
+async def test_a_report_says_when_a_call_began_and_how_long_it_took(*, live: bool, exchange: Emulator) -> None:
+    """In the queue and on the network together. Only events number the calls."""
+    recorder, reports = Recorder(), list[CallReport]()
+    async with Session(
+        base_url=exchange.url, limiter=LocalLimiter(), observe=[reports.append, *([recorder] if live else [])]
+    ) as session:
+        await asyncio.gather(*(session.call(BALANCE, exchange.credentials) for _ in range(13)))
+        ended = datetime.now(UTC)
+
+    last = max(reports, key=lambda report: report.waited)
+    assert 2.0 == pytest.approx(last.duration, abs=0.1)
+    assert last.duration == pytest.approx(last.waited + last.took, abs=0.01)
+    if live:
+        assert {event.id: event.started_at for event in recorder.events if isinstance(event, CallInfo)} == {
+            report.id: report.started_at for report in reports
+        }
+    else:
+        assert {0} == {report.id for report in reports}
+        # The clock of the test jumps over the wait, and that of the machine does not.
+        assert 2.0 == pytest.approx((ended - last.started_at).total_seconds(), abs=1.0)
+
+
+@pytest.mark.virtual_clock
+async def test_a_call_that_is_cancelled_has_no_status() -> None:
+    """Also where an earlier send had one."""
+    reports: list[CallReport] = []
+    script = Script(coded("50013", 503), hang)
+    async with (
+        serving(script.handle) as url,
+        Session(base_url=url, limiter=LocalLimiter(), timeout=4, observe=reports.append) as session,
+    ):
+        task = asyncio.create_task(session.call(READ, LABELLED))
+        while script.signed < 2:  # noqa: ASYNC110 - there is no notification
+            await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.wait([task])
+
+    assert [(True, None)] == [(report.cancelled, report.status) for report in reports]
+
+
+@pytest.mark.virtual_clock
+async def test_what_is_logged_of_a_resend(caplog: pytest.LogCaptureFixture) -> None:
+    """A first refusal is told; the others, and what else is sent again, are for debugging, with the reason."""
+    refused = coded("50011", 429)
+    caplog.set_level(logging.DEBUG, logger="okx_sol_async")
+    async with (
+        serving(Script(refused, refused, coded("50013", 503), reset, reset, good).handle) as url,
+        Session(base_url=url, limiter=LocalLimiter(), attempts=5) as session,
+    ):
+        await session.call(READ, LABELLED)
+
+    resent = [record for record in caplog.records if "resent" in record.getMessage()]
+    assert ["INFO", "DEBUG", "DEBUG", "DEBUG"] == [record.levelname for record in resent]
+    assert "resent in 0.00 s: no (code 50011, HTTP 429" in resent[1].getMessage()
 
 
 @pytest.mark.virtual_clock

@@ -8,9 +8,11 @@ import aiohttp
 import attrs
 import pytest
 import trustme
+from aiohttp.client_reqrep import ConnectionKey
 
 from okx_sol_async import BALANCE, Credentials, Endpoint, LocalLimiter, RateLimit, Scope, Session, TransportError
 from okx_sol_async.transport import _resend as resend
+from okx_sol_async.transport._http import ProblemKind, problem_of
 from tests.support.serving import http_response, request_of, serving_raw
 
 pytestmark = pytest.mark.virtual_clock
@@ -18,6 +20,7 @@ pytestmark = pytest.mark.virtual_clock
 CREDENTIALS = Credentials("8f1c2d3e-0000-4a5b-9c6d-7e8f90a1b2c3", "22582BD0CFF14C41EDBF1AB98506286D", "Test-Pass#1")
 READ = attrs.evolve(BALANCE, limit=RateLimit(1000, 0.001, Scope.USER))
 WRITE: Endpoint[object] = Endpoint("POST", "/api/v5/x", READ.limit, decode=lambda data: data, safe_to_resend=False)
+HERE = ConnectionKey("127.0.0.1", 443, True, True, None, None, None)  # noqa: FBT003 - aiohttp's
 GOOD = http_response(b'{"code":"0","msg":"","data":[]}')
 
 
@@ -116,6 +119,25 @@ async def test_a_handshake_that_is_broken_off_is_tried_again() -> None:
             await session.call(READ, CREDENTIALS)
 
     assert 2 == caught.value.attempts
+    assert "[broken off]" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (aiohttp.ClientConnectorSSLError(HERE, ssl.SSLError(1, "wrong version")), ProblemKind.UNSAFE),
+        (aiohttp.ClientConnectorSSLError(HERE, ssl.SSLEOFError(8, "end")), ProblemKind.NO_RESPONSE),
+        (aiohttp.ClientConnectorSSLError(HERE, ssl.SSLZeroReturnError(6, "end")), ProblemKind.NO_RESPONSE),
+        (aiohttp.ClientConnectorSSLError(HERE, ssl.SSLSyscallError(5, "end")), ProblemKind.NO_RESPONSE),
+        (aiohttp.ClientConnectorCertificateError(HERE, ssl.SSLCertVerificationError("no")), ProblemKind.UNSAFE),
+    ],
+)
+def test_what_a_handshake_that_fails_means(error: Exception, kind: ProblemKind) -> None:
+    """It was refused, or broken off, as some event loops and OpenSSL report it."""
+    problem = problem_of(error)
+
+    assert problem is not None
+    assert kind is problem[0]
 
 
 async def test_a_proxy_sees_where_to_and_nothing_else(authority: trustme.CA, trusted: ssl.SSLContext) -> None:
