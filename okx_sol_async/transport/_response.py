@@ -111,7 +111,7 @@ def is_certain(failure: OKXError) -> bool:
     if not isinstance(failure, APIError) or isinstance(failure, Unavailable):
         return False
     # A proxy in front of OKX may have given up after it had forwarded the call.
-    return failure.code is not None or failure.status not in {408, 429, 499}
+    return failure.code is not None or failure.status not in {429, 499}
 
 
 def trace_id_of(headers: Mapping[str, str], redact: Callable[[str], str]) -> str | None:

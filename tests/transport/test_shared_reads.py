@@ -162,3 +162,21 @@ async def test_a_read_is_in_the_foreground_unless_it_says_otherwise() -> None:
 
     assert "first" == await reads.read("key", 1.0, lambda: asyncio.sleep(1, "second"), background=False)
     await first
+
+
+async def test_a_call_that_was_given_up_serves_nobody() -> None:
+    """Whoever asks before it has ended makes a call of its own."""
+    reads, began = SharedReads(), asyncio.Event()
+
+    async def call() -> int:
+        began.set()
+        await asyncio.sleep(0.01)
+        return 5
+
+    first = asyncio.create_task(reads.read("x", 60.0, call))
+    await began.wait()
+    first.cancel()
+    second = asyncio.create_task(reads.read("x", 60.0, call))
+
+    assert 5 == await second
+    assert first.cancelled()
