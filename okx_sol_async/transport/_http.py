@@ -147,8 +147,7 @@ class _Connector(aiohttp.TCPConnector):
         while True:
             connection = await super().connect(req, traces, timeout)
             protocol = connection.protocol
-            if protocol is None:  # pragma: no cover - so aiohttp types it; a new connection has one
-                return connection
+            assert protocol is not None  # noqa: S101 - one that is not closed has one
             poll = self._input.get(protocol)
             if poll is None:
                 # A new one, on which a TLS server may send tickets.

@@ -25,6 +25,11 @@ _BY_REASON: Final[dict[str, list[tuple[str, str, str]]]] = {
         ("staking/_write_log.py", "BUSY_TIMEOUT: Final = 5.0", "5.0 to 6.0"),
         ("transport/_events.py", "_IDS: Final = itertools.count(1)", "1 to 2"),
         ("transport/_http.py", "_QUOTED: Final = 4000", "4000 to 4001"),
+        (
+            "transport/_response.py",
+            'excerpt = one_line(safe[: 4 * _EXCERPT].decode(errors="backslashreplace"), _EXCERPT)',
+            "4 to 5",
+        ),
         ("ratelimit/shared/_batching.py", "MAX_CONCURRENT_BATCHES: Final = 4", "4 to 5"),
         ("ratelimit/shared/_batching.py", "BATCH_SIZE: Final = 64", "64 to 65"),
         ("ratelimit/_loops.py", "self.forks: int = 0", "0 to 1"),
@@ -96,6 +101,27 @@ _BY_REASON: Final[dict[str, list[tuple[str, str, str]]]] = {
             "True to False",
         ),
         ("ratelimit/_latency.py", "recent = 0 <= now - self._since < 2 * MEMORY", "0 to 1"),
+        (
+            "ratelimit/shared/_batching.py",
+            "for index, reply in zip(unknown, again, strict=True):",
+            "True to False",
+        ),
+        (
+            "ratelimit/shared/_batching.py",
+            "for ((bucket, _), _), reply in zip(batch, replies, strict=True)",
+            "True to False",
+        ),
+        (
+            "ratelimit/shared/_batching.py",
+            "for (_, done), reply in zip(batch, replies, strict=True):",
+            "True to False",
+        ),
+        (
+            "transport/_state.py",
+            "_origin_text: str = attrs.field(init=False, default=attrs.Factory(lambda self: str(self.origin), takes_self=True))",
+            "False to True",
+        ),
+        ("transport/_state.py", "_urls: dict[str, URL] = attrs.field(init=False, factory=dict)", "False to True"),
         ("ratelimit/_merging.py", "if state.source is not None and other.source is not None:", "And to Or"),
         ("ratelimit/_waiters.py", "return True", "True to False"),
     ],
@@ -112,10 +138,11 @@ _BY_REASON: Final[dict[str, list[tuple[str, str, str]]]] = {
         ("transport/_attempt.py", "self.steady_came: float = 0.0", "0.0 to 1.0"),
         ("transport/_attempt.py", "self.took: float = 0.0", "0.0 to 1.0"),
         ("transport/_budget.py", "self._empty = False", "False to True"),
+        ("transport/_observed.py", "self._number = 0", "0 to 1"),
         ("transport/_measurements.py", "is_queued: bool = False", "False to True"),
         ("ratelimit/_waiters.py", "self.one_by_one: bool = False", "False to True"),
     ],
-    "only how soon an idle bucket is found differs": [
+    "an idle bucket is found a little sooner or later": [
         ("ratelimit/_registry.py", "SWEEP_ROUND: Final = 1.0", "1.0 to 2.0"),
         ("ratelimit/_registry.py", "SWEEP_SIZE: Final = 512", "512 to 513"),
         ("ratelimit/_registry.py", "evicted += 1", "1 to 2"),
@@ -128,7 +155,7 @@ _BY_REASON: Final[dict[str, list[tuple[str, str, str]]]] = {
             for change in ("Gt to GtE", "2 to 3", "Div to Mult")
         ),
     ],
-    "a look that finds more, or looks elsewhere, is followed by a closer one": [
+    "a closer look follows": [
         ("signing/_redaction.py", "_STEP: Final = PART - 3", "3 to 4"),
         ("signing/_redaction.py", "for start in range(0, len(shorter) - 3, _STEP):", "0 to 1"),
         ("signing/_redaction.py", "for start in range(0, len(shorter) - 3, _STEP):", "Sub to Add"),
@@ -140,6 +167,9 @@ _BY_REASON: Final[dict[str, list[tuple[str, str, str]]]] = {
             "_SHA: Final = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()",
             "False to True",
         ),
+    ],
+    "aiohttp takes both for no cookies": [
+        ("transport/_http.py", "return self._empty", "return None"),
     ],
     "`next_at` keeps the interval as well": [
         ("ratelimit/_pacing.py", "self._limiter = AsyncLimiter(1, self.interval)", "1 to 2"),

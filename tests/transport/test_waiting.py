@@ -201,6 +201,7 @@ async def test_by_ip_everybody_shares_a_bucket(exchange: Emulator) -> None:
         await session.call(by_ip, exchange.credentials)
 
     assert limiter.keys[0].owner is None
+    assert limiter.keys[0].demo is False
 
 
 async def test_by_ip_demo_and_live_share_a_bucket(exchange: Emulator) -> None:
