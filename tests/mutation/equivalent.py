@@ -69,6 +69,7 @@ _BY_REASON: Final[dict[str, list[tuple[str, str, str]]]] = {
             "runs = groupby(zip(text, hidden, strict=True), key=itemgetter(1))",
             "True to False",
         ),
+        ("staking/_write_log.py", "found = (dict(zip(names, row, strict=True)) for row in rows)", "True to False"),
         (
             "staking/_client.py",
             'since=milliseconds("since", since, rounded_up=True),',
@@ -145,7 +146,13 @@ _BY_REASON: Final[dict[str, list[tuple[str, str, str]]]] = {
     "an idle bucket is found a little sooner or later": [
         ("ratelimit/_registry.py", "SWEEP_ROUND: Final = 1.0", "1.0 to 2.0"),
         ("ratelimit/_registry.py", "SWEEP_SIZE: Final = 512", "512 to 513"),
+        ("ratelimit/_registry.py", "SWEEP_EVERY: Final = 0.25", "0.25 to 1.25"),
         ("ratelimit/_registry.py", "evicted += 1", "1 to 2"),
+        (
+            "ratelimit/_merging.py",
+            "if window.in_flight or state.queue or (window.releases and window.releases[-1] > now):",
+            "Gt to GtE",
+        ),
         *(
             (
                 "ratelimit/_registry.py",

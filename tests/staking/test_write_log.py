@@ -6,7 +6,9 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -169,6 +171,20 @@ async def test_several_logs_may_write_to_one_file(tmp_path: Path) -> None:
     await asyncio.gather(*(logs[number % 8].put(write(number)) for number in range(80)))
 
     assert 80 == len(await read(logs[0]))
+
+
+async def test_a_log_has_a_thread_of_its_own(tmp_path: Path) -> None:
+    """Whatever else the program does in threads, a write waits for none of it."""
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(busy := ThreadPoolExecutor(1))
+    done = threading.Event()
+    busy.submit(done.wait)
+    try:
+        await asyncio.wait_for(SQLiteWriteLog(tmp_path / "writes.db").put(write()), 60)
+    finally:
+        done.set()
+
+    assert "okx-sol-write-log_0" in {thread.name for thread in threading.enumerate()}
 
 
 async def test_operations_keep_their_order_also_when_they_are_cancelled(tmp_path: Path) -> None:

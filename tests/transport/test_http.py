@@ -5,6 +5,7 @@ import contextlib
 from decimal import Decimal
 
 import aiohttp
+import attrs
 import pytest
 from aiohttp import web
 
@@ -88,6 +89,21 @@ async def test_a_response_that_ends_in_its_head() -> None:
 
     assert "Server disconnected" in str(caught.value)
     assert "Half" not in str(caught.value)
+
+
+async def test_a_path_is_sent_as_it_is_named() -> None:
+    """It is what was signed."""
+    seen: list[str] = []
+
+    async def note(request: web.Request) -> web.Response:
+        seen.append(request.raw_path)
+        return web.json_response({"code": "0", "data": []})
+
+    endpoint = attrs.evolve(BALANCE, path="/api/v5/x/../y//z")
+    async with serving(note) as url, Session(base_url=url) as session:
+        await session.call(endpoint, CREDENTIALS)
+
+    assert [endpoint.path] == seen
 
 
 async def test_the_user_agent_is_our_own(exchange: Emulator) -> None:
