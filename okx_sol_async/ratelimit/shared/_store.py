@@ -134,8 +134,8 @@ class SlotStore:
         dropped: Reservation | None,
         used: int,
         *,
-        waits: bool = True,
-        more: bool = False,
+        waits: bool,
+        more: bool,
     ) -> tuple[Reservation, Place]:
         """Reserve the next slot, or look how far away it is by now.
 
@@ -217,7 +217,7 @@ class SlotStore:
         self.commands.reached_node(bucket)
         if bucket in self.outages:
             # Only a reservation shows that the bucket itself can be used again.
-            reservation, _ = await self.reserve(bucket, limit, self.draw(), None, 0, waits=False)
+            reservation, _ = await self.reserve(bucket, limit, self.draw(), None, 0, waits=False, more=False)
             self.give_back(reservation)
 
     def give_back(self, reservation: Reservation) -> None:

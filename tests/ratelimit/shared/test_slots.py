@@ -4,12 +4,13 @@ import asyncio
 
 import pytest
 
-from okx_sol_async import Timeout
+from okx_sol_async import ConfigurationError, RateLimit, Scope, Timeout
 from okx_sol_async.ratelimit._latency import LEAST_LATENCY
 from okx_sol_async.ratelimit._merging import is_idle
 from okx_sol_async.ratelimit._state import CLOCK_DRIFT
 from okx_sol_async.ratelimit.shared._outage import StoreUnavailable
-from tests.support.fake_server import FakeServer, bucket_of, slots_of, warm_up
+from tests.support.buckets import granted, wakes_at
+from tests.support.fake_server import FakeServer, bucket_of, slots_of, store_of, warm_up
 from tests.support.virtual_time import now, run
 
 pytestmark = [pytest.mark.virtual_clock, pytest.mark.usefixtures("virtual_outages")]
@@ -271,3 +272,72 @@ def test_a_bucket_that_moves_to_another_loop_reserves_anew() -> None:
     run(call())
 
     assert 2 == len(server.named("reserve"))
+
+
+async def test_the_wait_of_a_call_behind_others_counts_their_periods() -> None:
+    """A process holds one slot ahead, so no more than that is known."""
+    bucket = bucket_of(FakeServer(wait=0.5), RateLimit(2, 3.0, Scope.USER))
+    waiting = [asyncio.create_task(bucket.acquire()) for _ in range(5)]
+    await asyncio.sleep(0.1)
+
+    assert 0.4 + 2 * 3.0 == pytest.approx(bucket.wait, abs=0.05)
+    for task in waiting:
+        task.cancel()
+
+
+async def test_the_slot_of_a_call_that_gave_up_is_for_the_next_one() -> None:
+    """Where that has none yet, because calls are paced."""
+    server = FakeServer(takes=0.0)
+    bucket = bucket_of(server)
+    await warm_up(bucket)
+    bucket.state.slow_down()
+    cancelled, other = [asyncio.create_task(bucket.acquire()) for _ in range(2)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(wakes_at(bucket) - now() - 1e-5)
+    while not granted(bucket):  # noqa: ASYNC110 - there is no notification
+        await asyncio.sleep(0)
+    server.commands.clear()
+    cancelled.cancel()
+    (await other).answered()
+
+    assert [] == server.commands
+
+
+async def test_two_slots_in_a_row_may_come_too_late() -> None:
+    """They are given back, and the third one is used, also for the first call of a user."""
+    server = FakeServer()
+    store = store_of(server)
+    await warm_up(bucket_of(server, store=store))
+    server.commands.clear()
+    server.takes = 0.2
+    await bucket_of(server, store=store).acquire()
+
+    assert 3 == len(server.named("reserve"))
+
+
+async def test_a_refusal_that_was_reported_does_not_pause_this_process_alone() -> None:
+    """The store lets no process go on before the pause is over."""
+    server = FakeServer()
+    bucket = bucket_of(server)
+    (await bucket.acquire()).refused()
+    await asyncio.sleep(0.1)
+
+    assert 1 == len(server.named("refused"))
+    assert bucket.state.pace is None
+
+
+async def test_closing_fails_the_calls_of_one_event_loop() -> None:
+    """A bucket of another one, and one without a call, have none."""
+    bucket = bucket_of(FakeServer(wait=0.5))
+    slots_of(bucket).close(asyncio.get_running_loop())
+    waiting = asyncio.create_task(bucket.acquire())
+    await asyncio.sleep(0.1)
+    other = asyncio.new_event_loop()
+    slots_of(bucket).close(other)
+    other.close()
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+
+    slots_of(bucket).close(asyncio.get_running_loop())
+    with pytest.raises(ConfigurationError, match="closed"):
+        await waiting

@@ -8,7 +8,7 @@ from okx_sol_async import RateLimit, Scope
 from okx_sol_async.ratelimit._bucket import make_bucket
 from okx_sol_async.ratelimit.shared._slots import SharedSlots
 from tests.support.buckets import SIX
-from tests.support.fake_server import FakeServer, bucket_of, slots_of, store_of
+from tests.support.fake_server import FakeServer, bucket_of, slots_of, store_of, warm_up
 from tests.support.virtual_time import now
 
 pytestmark = [pytest.mark.virtual_clock, pytest.mark.usefixtures("virtual_outages")]
@@ -163,7 +163,7 @@ async def test_the_most_exact_measurement_of_the_servers_clock_counts() -> None:
 
     async def offset(*, takes: float, ahead: float = 0.0) -> float:
         server.takes, server.ahead = takes, ahead
-        _, place = await store.reserve("desk:{bucket}", SIX, store.draw(), None, 0)
+        _, place = await store.reserve("desk:{bucket}", SIX, store.draw(), None, 0, waits=True, more=False)
         return place.offset
 
     # The server of this test reads its clock at the end.
@@ -177,8 +177,44 @@ async def test_a_slow_reply_does_not_make_a_moved_slot_seem_late() -> None:
     """The least that a notification's clock is behind is known from the most exact measurement, too."""
     server = FakeServer(takes=0.002)
     store = store_of(server)
-    await store.reserve("desk:{bucket}", SIX, store.draw(), None, 0)
+    await store.reserve("desk:{bucket}", SIX, store.draw(), None, 0, waits=True, more=False)
     server.takes = 1.0
-    _, place = await store.reserve("desk:{bucket}", SIX, store.draw(), None, 0)
+    _, place = await store.reserve("desk:{bucket}", SIX, store.draw(), None, 0, waits=True, more=False)
 
     assert -0.003 < place.least_offset <= place.offset
+
+
+async def test_what_a_reservation_asks_for() -> None:
+    """A slot of six in a second, and waiting calls a sixteenth of a sixth apart."""
+    server = FakeServer()
+    bucket = bucket_of(server)
+    await asyncio.gather(bucket.acquire(), bucket.acquire())
+    first, second = server.named("reserve")
+
+    assert (6, 10_417, 0, 0) == (first[2], *first[4:7])
+    assert (2, 1) == (first[7], second[7])
+
+
+@pytest.mark.parametrize(("idle", "blind"), [(59.0, False), (61.0, True)])
+async def test_what_is_known_of_latencies_is_known_for_a_minute(*, idle: float, blind: bool) -> None:
+    """After that a slot is in use for longer again, as the first one is."""
+    server = FakeServer()
+    bucket = bucket_of(server)
+    await warm_up(bucket)
+    await asyncio.sleep(idle - 2)
+    await bucket.acquire()
+    hold = server.named("reserve")[-1][3]
+
+    assert blind == (hold > 1_051_000)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("on_failure", "words"),
+    [("local", "this process spends its part of each limit by itself"), ("raise", "calls fail")],
+)
+async def test_what_is_logged_of_an_outage(on_failure: str, words: str, caplog: pytest.LogCaptureFixture) -> None:
+    """That it began, and what that means until it is over."""
+    bucket = bucket_of(FakeServer(fails=True), on_failure=on_failure)
+    await asyncio.gather(bucket.acquire(), return_exceptions=True)
+
+    assert [f"Shared rate limiter unreachable: it is gone. Until it is back, {words}"] == caplog.messages
