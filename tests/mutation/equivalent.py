@@ -30,8 +30,16 @@ _BY_REASON: Final[dict[str, list[tuple[str, str, str]]]] = {
             'excerpt = one_line(safe[: 4 * _EXCERPT].decode(errors="backslashreplace"), _EXCERPT)',
             "4 to 5",
         ),
-        ("ratelimit/shared/_batching.py", "MAX_CONCURRENT_BATCHES: Final = 4", "4 to 5"),
-        ("ratelimit/shared/_batching.py", "BATCH_SIZE: Final = 64", "64 to 65"),
+        ("ratelimit/shared/_store.py", "UNKNOWN: Final = 1", "1 to 2"),
+        ("ratelimit/shared/_store.py", "LONGEST_WAIT: Final = 1000", "1000 to 1001"),
+        *(
+            (
+                "ratelimit/shared/_store.py",
+                "self.process: int = random.SystemRandom().getrandbits(31) + 1",
+                change,
+            )
+            for change in ("1 to 2", "31 to 32", "Add to Sub")
+        ),
         ("ratelimit/_loops.py", "self.forks: int = 0", "0 to 1"),
         ("ratelimit/_loops.py", "self.forks += 1", "Add to Sub"),
     ],
@@ -60,6 +68,19 @@ _BY_REASON: Final[dict[str, list[tuple[str, str, str]]]] = {
     ],
     "the two are never equal": [
         ("ratelimit/_pacing.py", "if self.interval <= self._even * (1 + 1e-9):", "LtE to Lt"),
+        *(
+            (
+                "ratelimit/shared/_store.py",
+                "blind = self._answered_at is None or not 0 <= sent - self._answered_at < 2 * MEMORY",
+                change,
+            )
+            for change in ("Lt to LtE", "LtE to Lt")
+        ),
+        (
+            "ratelimit/shared/_store.py",
+            "if best is None or most - least <= best[0] or not least <= best[1] <= most:",
+            "LtE to Lt",
+        ),
         ("ratelimit/_waiters.py", "return sum(other < number for other in returning)", "Lt to LtE"),
         ("ratelimit/_waiters.py", "in_order = not queue or next(reversed(queue)) < waiter.number", "Lt to LtE"),
     ],

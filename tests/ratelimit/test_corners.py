@@ -92,6 +92,14 @@ async def test_a_call_without_a_reserved_slot_has_none_to_give_back() -> None:
     assert 0 == bucket.state.window.in_flight == granted(bucket)
 
 
+async def test_a_call_without_a_reserved_slot_may_fail() -> None:
+    """Nothing is said of it to the store."""
+    bucket = shared_bucket()
+    (await bucket.acquire()).abandoned()
+
+    assert 5 == bucket.free
+
+
 @pytest.mark.virtual_clock
 async def test_a_queue_that_has_emptied_leaves_no_timer() -> None:
     """Nothing holds a bucket for which no call waits."""

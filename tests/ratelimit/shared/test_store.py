@@ -173,6 +173,27 @@ async def test_the_most_exact_measurement_of_the_servers_clock_counts() -> None:
     assert await offset(takes=1.0, ahead=-60.0) == pytest.approx(59.5, abs=0.01)
 
 
+async def test_a_more_exact_measurement_that_agrees_counts_too() -> None:
+    """It is known better from then on how late a notification may be."""
+    server = FakeServer(takes=1.0)
+    store = store_of(server)
+    for takes, ahead in ((1.0, 0.0), (0.002, 0.5), (1.0, 0.5)):
+        server.takes, server.ahead = takes, ahead
+        _, place = await store.reserve("desk:{bucket}", SIX, store.draw(), None, 0, waits=True, more=False)
+
+    assert -0.502 == pytest.approx(place.least_offset, abs=1e-4)
+
+
+async def test_when_a_slot_is() -> None:
+    """By both clocks, exactly, and for how long it is in use."""
+    store = store_of(FakeServer(wait=900.0))
+    reservation, place = await store.reserve("desk:{bucket}", SIX, store.draw(), None, 0, waits=True, more=False)
+
+    assert 900.0 == pytest.approx(reservation.at - reservation.received, abs=1e-6)
+    assert 900.0 == pytest.approx(reservation.server_at - place.server_time, abs=1e-6)
+    assert 1.051 == pytest.approx(store.hold(SIX))
+
+
 async def test_a_slow_reply_does_not_make_a_moved_slot_seem_late() -> None:
     """The least that a notification's clock is behind is known from the most exact measurement, too."""
     server = FakeServer(takes=0.002)
