@@ -44,6 +44,7 @@ async def test_a_merged_bucket_gives_back_the_slot_that_it_is_asking_for() -> No
     (await waiting).answered()
 
     assert 2 == len(server.named("reserve"))
+    assert not store.notifications
 
 
 @pytest.mark.virtual_clock

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from okx_sol_async import QueueTimeout, TokenBucket
+from okx_sol_async import Lease, QueueTimeout, TokenBucket
 from tests.support.buckets import SIX
 from tests.support.fake_server import FakeServer, bucket_of, slots_of
-from tests.support.virtual_time import now
+from tests.support.virtual_time import VirtualLoop, now
 
 pytestmark = [pytest.mark.virtual_clock, pytest.mark.usefixtures("virtual_outages")]
 
@@ -79,6 +79,90 @@ async def test_a_waiter_is_not_failed_by_a_time_that_has_changed() -> None:
     notify(bucket, server.drawn(0), 0.0, at=now())
 
     (await leaves).answered()
+
+
+async def test_a_waiter_is_failed_at_once_by_a_time_that_is_too_late() -> None:
+    """It need not wait for its deadline."""
+    bucket = bucket_of(server := FakeServer(wait=0.5))
+    began = now()
+    leaves = asyncio.create_task(bucket.acquire(began + 1.0))
+    await asyncio.sleep(0.1)
+    notify(bucket, server.drawn(0), 5.0, at=now())
+    with pytest.raises(QueueTimeout):
+        await leaves
+
+    assert now() - began < 0.2
+
+
+async def test_a_waiter_is_not_failed_before_another_look() -> None:
+    """A notification was missed, so its slot may be earlier by now."""
+    server = FakeServer(wait=5.0, delay=0.2)
+    bucket = bucket_of(server)
+    leaves = asyncio.create_task(bucket.acquire(now() + 1.0))
+    await asyncio.sleep(0.1)
+    server.wait, server.delay = 0.0, 0.0
+    slots_of(bucket)._store.notifications.missed()
+
+    (await leaves).answered()
+
+
+async def test_a_notification_of_the_same_moment_as_the_reply_counts() -> None:
+    """Which of the two is newer is not known, and a call that went by the reply might wait in vain."""
+    bucket = bucket_of(server := FakeServer(wait=0.5))
+    leaves = asyncio.create_task(bucket.acquire())
+    await asyncio.sleep(0.1)
+    place = slots_of(bucket).reserver.place
+    assert place is not None
+    server.wait = 0.0
+    notify(bucket, server.drawn(0), 0.0, at=place.server_time)
+    began = now()
+    (await leaves).answered()
+
+    assert now() - began < 0.01
+
+
+async def test_a_slot_that_is_asked_for_is_followed_for_whoever_waits_when_it_comes() -> None:
+    """The call that it was asked for has given up meanwhile."""
+    bucket = bucket_of(FakeServer(wait=5.0, takes=0.2))
+    first = asyncio.create_task(bucket.acquire())
+    await asyncio.sleep(0.05)
+    first.cancel()
+    await asyncio.sleep(0.05)
+    second = asyncio.create_task(bucket.acquire())
+    await asyncio.sleep(0.3)
+
+    assert 1 == len(slots_of(bucket)._store.notifications)
+    second.cancel()
+
+
+@pytest.mark.parametrize(("later", "is_named"), [(0.45, True), (0.55, False)])
+async def test_the_slot_that_was_used_last_is_named_for_half_a_period(*, later: float, is_named: bool) -> None:
+    """The store knows it for as long, unless it has lost its history."""
+    bucket = bucket_of(server := FakeServer())
+    (await bucket.acquire()).answered()
+    await asyncio.sleep(later)
+    (await bucket.acquire()).answered()
+
+    assert (server.drawn(0) if is_named else 0) == server.named("reserve")[1][6]
+
+
+def test_a_bucket_whose_loop_is_gone_awaits_nothing() -> None:
+    """No notification would arrive there."""
+    bucket, loop = bucket_of(FakeServer(wait=5.0)), VirtualLoop()
+
+    async def begin() -> None:
+        waiting.append(asyncio.create_task(bucket.acquire()))
+        await asyncio.sleep(0.1)
+
+    waiting: list[asyncio.Task[Lease]] = []
+    loop.run_until_complete(begin())
+    notifications = slots_of(bucket)._store.notifications
+    assert 1 == len(notifications)
+    loop.close()
+    assert 6 == bucket.free
+
+    assert not notifications
+    waiting.clear()
 
 
 @pytest.mark.parametrize(("listens", "commands"), [(True, 1), (False, 6)])

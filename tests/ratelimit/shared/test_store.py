@@ -6,6 +6,7 @@ import pytest
 
 from okx_sol_async import RateLimit, Scope
 from okx_sol_async.ratelimit._bucket import make_bucket
+from okx_sol_async.ratelimit.shared._outage import StoreUnavailable
 from okx_sol_async.ratelimit.shared._slots import SharedSlots
 from tests.support.buckets import SIX
 from tests.support.fake_server import FakeServer, bucket_of, slots_of, store_of, warm_up
@@ -239,3 +240,15 @@ async def test_what_is_logged_of_an_outage(on_failure: str, words: str, caplog: 
     await asyncio.gather(bucket.acquire(), return_exceptions=True)
 
     assert [f"Shared rate limiter unreachable: it is gone. Until it is back, {words}"] == caplog.messages
+
+
+async def test_a_look_at_a_bucket_that_failed_takes_no_slot() -> None:
+    """Only a reservation shows whether the bucket can be used again, and that is given back."""
+    server = FakeServer()
+    store = store_of(server)
+    store.outages.begin(StoreUnavailable("wrong type", "desk:{bucket}"))
+    await store.look("desk:{bucket}", SIX)
+    await asyncio.sleep(0.1)
+
+    assert ["settle", "reserve", "settle"] == [command[0] for command in server.commands]
+    assert ("settle", server.drawn(0), 0) == server.commands[-1]
