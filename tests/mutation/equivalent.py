@@ -31,6 +31,11 @@ _BY_REASON: Final[dict[str, list[tuple[str, str, str]]]] = {
             "4 to 5",
         ),
         ("ratelimit/shared/_store.py", "UNKNOWN: Final = 1", "1 to 2"),
+        (
+            "ratelimit/shared/_limiter.py",
+            "digest = hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()",
+            "16 to 17",
+        ),
         ("ratelimit/shared/_store.py", "LONGEST_WAIT: Final = 1000", "1000 to 1001"),
         *(
             (
@@ -68,6 +73,28 @@ _BY_REASON: Final[dict[str, list[tuple[str, str, str]]]] = {
     ],
     "the two are never equal": [
         ("ratelimit/_pacing.py", "if self.interval <= self._even * (1 + 1e-9):", "LtE to Lt"),
+        (
+            "ratelimit/shared/_slots.py",
+            "if reservation is None or not reserver.refusals_reported or now < self.fallback.counts_until:",
+            "Lt to LtE",
+        ),
+        ("ratelimit/shared/_slots.py", "is_slow = state.time() - other.refused_at < slow_for", "Lt to LtE"),
+        ("ratelimit/shared/_reserver.py", "if dropped is not None and dropped.at > now:", "Gt to GtE"),
+        (
+            "ratelimit/shared/_reserver.py",
+            "if now < self._fallback.counts_until or (is_away and store.goes_on_alone):",
+            "Lt to LtE",
+        ),
+        (
+            "ratelimit/shared/_reserver.py",
+            "return used.ticket if used is not None and now - used.at < self._limit.seconds / 2 else 0",
+            "Lt to LtE",
+        ),
+        (
+            "ratelimit/shared/_reserver.py",
+            "if waiter.deadline is None or waiter.deadline >= reservation.at:",
+            "GtE to Gt",
+        ),
         *(
             (
                 "ratelimit/shared/_store.py",
@@ -123,6 +150,13 @@ _BY_REASON: Final[dict[str, list[tuple[str, str, str]]]] = {
             "True to False",
         ),
         ("ratelimit/_latency.py", "recent = 0 <= now - self._since < 2 * MEMORY", "0 to 1"),
+        ("ratelimit/shared/_reserver.py", "if self._ticket not in {0, ticket}:", "0 to 1"),
+        ("ratelimit/shared/_reserver.py", "if found is None or found.at <= found.received:", "LtE to Lt"),
+        (
+            "ratelimit/shared/_reserver.py",
+            "more = state.queue is not None and state.queue.ahead_of(0, FOREGROUND) > 1",
+            "0 to 1",
+        ),
         (
             "ratelimit/shared/_batching.py",
             "for index, reply in zip(unknown, again, strict=True):",
@@ -161,6 +195,7 @@ _BY_REASON: Final[dict[str, list[tuple[str, str, str]]]] = {
         ("transport/_attempt.py", "self.took: float = 0.0", "0.0 to 1.0"),
         ("transport/_budget.py", "self._empty = False", "False to True"),
         ("transport/_observed.py", "self._number = 0", "0 to 1"),
+        ("ratelimit/shared/_reserver.py", "self._ticket = 0", "0 to 1"),
         ("transport/_measurements.py", "is_queued: bool = False", "False to True"),
         ("ratelimit/_waiters.py", "self.one_by_one: bool = False", "False to True"),
     ],

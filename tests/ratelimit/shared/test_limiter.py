@@ -2,9 +2,10 @@
 
 import asyncio
 import gc
-import subprocess
+import importlib
 import sys
 import warnings
+from collections.abc import Callable
 
 import pytest
 import redis.asyncio
@@ -15,13 +16,17 @@ from okx_sol_async import (
     RateLimit,
     Scope,
 )
+from okx_sol_async.ratelimit import shared
+from okx_sol_async.ratelimit.shared import _limiter as limiter_module
 from okx_sol_async.ratelimit.shared._limiter import RedisLimiter
-from tests.support.buckets import key
+from okx_sol_async.ratelimit.shared._outage import StoreUnavailable
+from tests.support.buckets import SIX, key
 from tests.support.machines import (
     THREE,
     TICKS,
     timed_call,
 )
+from tests.support.serving import serving_raw
 from tests.support.shared_clock import on_a_shared_clock
 from tests.support.valkey import PATIENCE, Valkey
 from tests.support.virtual_time import now
@@ -139,18 +144,67 @@ def test_a_client_is_checked() -> None:
         RedisLimiter(client)  # type: ignore[arg-type]
 
 
-def test_without_redis_the_error_names_the_extra() -> None:
+def test_without_redis_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """The module can be imported, and what needs the package names the extra."""
-    script = """
-import sys
-sys.modules["redis"] = sys.modules["redis.asyncio"] = None
-from okx_sol_async import ConfigurationError
-from okx_sol_async.ratelimit.shared._limiter import RedisLimiter
-try:
-    RedisLimiter.from_url("redis://localhost")
-except ConfigurationError as error:
-    print(error)
-"""
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)  # noqa: S603 - ours
+    monkeypatch.setitem(sys.modules, "redis.asyncio", None)
+    monkeypatch.delitem(sys.modules, limiter_module.__name__)
+    # The import changes this too.
+    monkeypatch.setattr(shared, "_limiter", limiter_module)
+    without = importlib.import_module(limiter_module.__name__).RedisLimiter
 
-    assert "pip install 'okx-sol-async[redis]'" in done.stdout
+    for make in (lambda: without(None), lambda: without.from_url("redis://localhost")):
+        with pytest.raises(ConfigurationError, match=r"pip install 'okx-sol-async\[redis\]'"):
+            make()
+
+
+LIMITERS: dict[str, Callable[..., RedisLimiter]] = {
+    "of a client": lambda **settings: RedisLimiter(redis.asyncio.Redis(), **settings),
+    "of a URL": lambda **settings: RedisLimiter.from_url("redis://localhost", **settings),
+}
+
+
+@pytest.mark.parametrize("make", LIMITERS.values(), ids=LIMITERS)
+def test_what_holds_without_settings(make: Callable[..., RedisLimiter]) -> None:
+    """A margin of 0.05 s, a sixth for a process by itself, and a timeout of half a second."""
+    limiter = make()
+
+    assert 1.051 == pytest.approx(limiter._store.hold(SIX))
+    assert [1, 2] == [limiter._store.alone(RateLimit(requests, 1.0, Scope.USER), 0) for requests in (11, 12)]
+    assert 0.5 == limiter._timeout
+
+
+def test_a_margin_is_not_needed() -> None:
+    """Where all processes are equally far from OKX."""
+    assert 1.001 == pytest.approx(LIMITERS["of a URL"](margin=0)._store.hold(SIX))
+
+
+def test_a_child_process_is_another_one() -> None:
+    """It has its own tickets, and a lock that no thread of its parent holds."""
+    limiter = LIMITERS["of a URL"]()
+    process, lock = limiter._store.process, limiter._lock
+    limiter.begin_in_child()
+
+    assert process != limiter._store.process
+    assert lock is not limiter._lock
+
+
+def test_keys_of_any_kind_have_names() -> None:
+    """Equal ones the same, whatever their type."""
+    limiter = LIMITERS["of a URL"]()
+
+    assert limiter._name(key("user:a")) == limiter._name(tuple(key("user:a")))
+    assert 3 == len({limiter._name(5), limiter._name("5"), limiter._name((5,))})
+
+
+async def test_a_connection_that_is_dead_is_made_anew_once() -> None:
+    """Whatever takes longer is an outage."""
+    connections: list[object] = []
+
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+
+    async with serving_raw(hang_up) as url, RedisLimiter.from_url(f"redis{url.removeprefix('http')}") as limiter:
+        with pytest.raises(StoreUnavailable):
+            await limiter.run("bucket", ("settle", 1, 0, 0))
+
+    assert 2 == len(connections)

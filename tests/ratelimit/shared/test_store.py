@@ -1,13 +1,16 @@
 """What a process reports to the store: refusals, and calls that left while it was unavailable."""
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 
 from okx_sol_async import RateLimit, Scope
 from okx_sol_async.ratelimit._bucket import make_bucket
+from okx_sol_async.ratelimit.shared._fallback import DELAY, PUNCTUALITY
 from okx_sol_async.ratelimit.shared._outage import StoreUnavailable
 from okx_sol_async.ratelimit.shared._slots import SharedSlots
+from okx_sol_async.ratelimit.shared._store import Place
 from tests.support.buckets import SIX
 from tests.support.fake_server import FakeServer, bucket_of, slots_of, store_of, warm_up
 from tests.support.virtual_time import now
@@ -252,3 +255,21 @@ async def test_a_look_at_a_bucket_that_failed_takes_no_slot() -> None:
 
     assert ["settle", "reserve", "settle"] == [command[0] for command in server.commands]
     assert ("settle", server.drawn(0), 0) == server.commands[-1]
+
+
+async def test_more_processes_than_requests_take_turns_without_the_store() -> None:
+    """Each has times of its own, a bit more than a sixth of a window apart."""
+    bucket = bucket_of(FakeServer())
+    assert bucket.take() is None
+    apart = (1.051 + PUNCTUALITY + DELAY) / 6
+
+    def departure(rank: int, at: float) -> float:
+        place = Place(12, rank, 0.0, 0.0, 0.0)
+        found = slots_of(bucket).fallback.departure(bucket.state, at, place, None, 60.0)
+        assert found is not None
+        return found
+
+    times = sorted(departure(rank, now()) for rank in range(12))
+
+    assert [apart] * 11 == pytest.approx([later - earlier for earlier, later in pairwise(times)])
+    assert 12 * apart == pytest.approx(departure(5, departure(5, now()) + 1.0) - departure(5, now()), abs=1e-3)
