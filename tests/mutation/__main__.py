@@ -69,13 +69,13 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at once")
     parser.add_argument("--seconds", type=float, default=30, help="how long the tests of one mutant may take together")
     parser.add_argument("--record", action="store_true", help="write the outcome of each module to outcomes.json")
-    parser.add_argument("--survivors", action="store_true", help="run only those that survived the last time")
+    parser.add_argument("--survivors", action="store_true", help="run only those recorded there as survivors")
     parser.add_argument("--continue", action="store_true", dest="go_on", help="leave out the modules recorded there")
     arguments = parser.parse_args()
     mutants = chosen(arguments.paths, arguments.sample, arguments.seed)
-    if arguments.go_on:
+    if arguments.go_on or arguments.survivors:
         recorded = outcomes.up_to_date(PACKAGE)
-        mutants = [mutant for mutant in mutants if mutant.path not in recorded]
+        mutants = [mutant for mutant in mutants if (mutant.path in recorded) is arguments.survivors]
     known = [mutant for mutant in mutants if (mutant.path, mutant.text, mutant.change) in EQUIVALENT]
     to_run = [mutant for mutant in mutants if mutant not in known]
     if arguments.survivors:

@@ -36,7 +36,8 @@ _BY_REASON: Final[dict[str, list[tuple[str, str, str]]]] = {
             "digest = hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()",
             "16 to 17",
         ),
-        ("ratelimit/shared/_store.py", "LONGEST_WAIT: Final = 1000", "1000 to 1001"),
+        ("ratelimit/shared/_subscription.py", "LISTEN_FOR: Final = 60.0", "60.0 to 61.0"),
+        ("ratelimit/shared/_subscription.py", "CHECK_AFTER: Final = 5.0", "5.0 to 6.0"),
         *(
             (
                 "ratelimit/shared/_store.py",
@@ -103,6 +104,17 @@ _BY_REASON: Final[dict[str, list[tuple[str, str, str]]]] = {
             )
             for change in ("Lt to LtE", "LtE to Lt")
         ),
+        (
+            "ratelimit/shared/_store.py",
+            "return reservation.crowded and now - reservation.since - self._round_trip.shortest() > self._margin / 2",
+            "Gt to GtE",
+        ),
+        (
+            "ratelimit/shared/_store.py",
+            "if reservation.blind or surplus > reservation.hold - window_of(limit):",
+            "Gt to GtE",
+        ),
+        ("ratelimit/shared/_store.py", "later = took + window_of(limit) > reservation.hold", "Gt to GtE"),
         (
             "ratelimit/shared/_store.py",
             "if best is None or most - least <= best[0] or not least <= best[1] <= most:",

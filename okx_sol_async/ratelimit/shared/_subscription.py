@@ -52,7 +52,6 @@ class Subscription:
                 await self._receive_all(channel, notifications)
             except (OSError, RedisError, RedisClusterException, AttributeError, IndexError):
                 # Without notifications, waiting calls look again from time to time.
-                self.is_active = False
                 await asyncio.sleep(SUBSCRIBE_EVERY)
 
     async def _receive_all(self, channel: str, notifications: Notifications) -> None:
@@ -83,7 +82,6 @@ class Subscription:
                     notifications.receive(data.decode("utf-8", "replace") if isinstance(data, bytes) else str(data))
         except (OSError, RedisError):
             if self.is_active:
-                self.is_active = False
                 # If the server is gone, what is reserved there does not count any more.
                 notifications.missed()
             raise

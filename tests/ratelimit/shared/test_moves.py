@@ -1,8 +1,10 @@
 """Notifications that concern no reservation, or cannot be read, and what else is not sent."""
 
 import asyncio
+import gc
 
 import pytest
+from redis.asyncio import Redis
 
 from okx_sol_async import PushBack
 from okx_sol_async.ratelimit.shared import _subscription as subscription
@@ -11,6 +13,7 @@ from okx_sol_async.ratelimit.shared._moves import Notifications
 from okx_sol_async.ratelimit.shared._subscription import CHECK_AFTER, LISTEN_FOR, Subscription
 from tests.support.buckets import SIX
 from tests.support.fake_server import FakeServer, store_of
+from tests.support.virtual_time import now
 
 
 class Recorded:
@@ -184,3 +187,45 @@ async def test_each_event_loop_has_a_client() -> None:
     assert clients[1] is limiter._clients[loops[1]]
     loops[1].close()
     await limiter.aclose()
+
+
+class FailingSubscription(Subscription):
+    """Fails each time that it would begin."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(Redis(), timeout=0.5)
+        self.error = error
+        self.began: list[float] = []
+
+    async def _receive_all(self, channel: str, notifications: Notifications) -> None:
+        self.began.append(now())
+        raise self.error
+
+
+@pytest.mark.virtual_clock
+async def test_a_subscription_that_fails_begins_again_each_second() -> None:
+    """For as long as a reservation waits. Until then no notifications arrive."""
+    notifications, failing = Notifications(), FailingSubscription(OSError())
+    notifications.begin(7, Recorded())
+    began = now()
+    failing.begin("channel", notifications)
+    await asyncio.sleep(3.5)
+    await failing.aclose()
+
+    assert [0.0, 1.0, 2.0, 3.0] == pytest.approx([at - began for at in failing.began], abs=1e-3)
+    assert not failing.is_active
+
+
+async def test_a_subscription_that_ends_with_a_defect_is_not_reported_by_the_loop() -> None:
+    """The next call that waits begins another one."""
+    reported: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    notifications, failing = Notifications(), FailingSubscription(ValueError())
+    notifications.begin(7, Recorded())
+    for _ in range(2):
+        failing.begin("channel", notifications)
+        await asyncio.sleep(0.1)
+        gc.collect()
+
+    assert 2 == len(failing.began)
+    assert [] == reported

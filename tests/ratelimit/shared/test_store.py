@@ -5,12 +5,12 @@ from itertools import pairwise
 
 import pytest
 
-from okx_sol_async import RateLimit, Scope
+from okx_sol_async import PushBack, RateLimit, Scope
 from okx_sol_async.ratelimit._bucket import make_bucket
 from okx_sol_async.ratelimit.shared._fallback import DELAY, PUNCTUALITY
 from okx_sol_async.ratelimit.shared._outage import StoreUnavailable
 from okx_sol_async.ratelimit.shared._slots import SharedSlots
-from okx_sol_async.ratelimit.shared._store import Place
+from okx_sol_async.ratelimit.shared._store import UNKNOWN, Place
 from tests.support.buckets import SIX
 from tests.support.fake_server import FakeServer, bucket_of, slots_of, store_of, warm_up
 from tests.support.virtual_time import now
@@ -254,6 +254,8 @@ async def test_a_look_at_a_bucket_that_failed_takes_no_slot() -> None:
     await asyncio.sleep(0.1)
 
     assert ["settle", "reserve", "settle"] == [command[0] for command in server.commands]
+    assert ("settle", UNKNOWN, 1_001_000, 1) == server.commands[0]
+    assert 0 == server.named("reserve")[0][6]
     assert ("settle", server.drawn(0), 0) == server.commands[-1]
 
 
@@ -273,3 +275,38 @@ async def test_more_processes_than_requests_take_turns_without_the_store() -> No
 
     assert [apart] * 11 == pytest.approx([later - earlier for earlier, later in pairwise(times)])
     assert 12 * apart == pytest.approx(departure(5, departure(5, now()) + 1.0) - departure(5, now()), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("server", "is_believed"),
+    [
+        (FakeServer(wait=1000.0), True),
+        (FakeServer(wait=1000.0005), False),
+        (FakeServer(processes=2**20), True),
+        (FakeServer(processes=2**20 + 1), False),
+    ],
+)
+async def test_which_replies_are_believed(*, server: FakeServer, is_believed: bool) -> None:
+    """A wait of up to a thousand periods, and as many processes as there are tickets for."""
+    store = store_of(server)
+    reserve = store.reserve("desk:{bucket}", SIX, store.draw(), None, 0, waits=True, more=False)
+    outcomes = await asyncio.gather(reserve, return_exceptions=True)
+
+    assert is_believed != isinstance(outcomes[0], StoreUnavailable)
+
+
+@pytest.mark.parametrize(("late", "is_late"), [(0.02, False), (0.03, True)])
+async def test_when_a_slot_has_come_too_late(*, late: float, is_late: bool) -> None:
+    """Half of the margin after it."""
+    store = store_of(FakeServer())
+    reservation, _ = await store.reserve("desk:{bucket}", SIX, store.draw(), None, 0, waits=True, more=False)
+
+    assert is_late == store.is_late(reservation, reservation.received + late)
+
+
+async def test_a_pause_is_as_many_periods_as_it_says_in_all_processes() -> None:
+    """The store has it in microseconds, as all times."""
+    server = FakeServer()
+    await store_of(server, push_back=PushBack(pause=1.5)).refused("desk:{bucket}", RateLimit(6, 2.0, Scope.USER))
+
+    assert (3_000_000, 2_000_000) == server.named("refused")[0][1:3]

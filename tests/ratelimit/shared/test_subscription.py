@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from redis.asyncio.cluster import RedisCluster
@@ -12,9 +14,10 @@ from okx_sol_async import BucketKey, RateLimit, Scope, TokenBucket
 from okx_sol_async.ratelimit.shared import _batching as batching
 from okx_sol_async.ratelimit.shared import _subscription as subscription
 from okx_sol_async.ratelimit.shared._limiter import RedisLimiter
+from okx_sol_async.ratelimit.shared._moves import Notifications, Waiting
 from okx_sol_async.ratelimit.shared._slots import SharedSlots
 from okx_sol_async.ratelimit.shared._subscription import Subscription
-from tests.support.valkey import Valkey
+from tests.support.valkey import PATIENCE, Valkey
 
 #: One call in a time that no test waits for.
 ONE = RateLimit(1, 600.0, Scope.USER)
@@ -133,3 +136,20 @@ def node_of(limiter: RedisLimiter, owner: str) -> str:
     source = bucket_of(limiter, owner).state.source
     assert isinstance(source, SharedSlots)
     return limiter.node_of(source.name)
+
+
+async def test_a_subscription_may_be_the_first_that_is_asked_of_a_cluster(cluster: list[Valkey]) -> None:
+    """The client learns then which nodes there are."""
+    notifications = Notifications()
+    notifications.begin(7, cast("Waiting", SimpleNamespace(look_again=lambda: None)))
+    client = RedisCluster.from_url(cluster[0].url)
+    listening = Subscription(client, PATIENCE)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            listening.begin("channel", notifications)
+            await until(lambda: listening.is_active)
+    finally:
+        await listening.aclose()
+        await client.aclose()
+
+    assert not listening.is_active
