@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import math
 import random
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -252,4 +251,4 @@ def window_of(limit: RateLimit) -> float:
 
 
 def _us(seconds: float) -> int:
-    return round(seconds * 1e6) if math.isfinite(seconds) else 0
+    return round(seconds * 1e6)
