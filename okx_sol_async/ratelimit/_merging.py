@@ -68,7 +68,7 @@ def _orphan_calls(state: BucketState) -> None:
 
 
 def is_idle(state: BucketState, loop: asyncio.AbstractEventLoop) -> bool:
-    """Return whether a new bucket would do the same as this one, as far as ``loop`` can tell."""
+    """Return whether a new bucket would do the same as this one, as far as ``loop`` knows."""
     binding = state.binding
     if binding is None:
         return True

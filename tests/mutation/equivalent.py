@@ -4,10 +4,10 @@ from typing import Final
 
 #: Why nothing is different, and where: the module, the line and the change.
 _BY_REASON: Final[dict[str, list[tuple[str, str, str]]]] = {
-    "what the fast readers raise is read again by others": [
+    "a row that fails is read again": [
         ("codec/_structure.py", "_FAST: Final = _row_readers(detailed_validation=False)", "False to True"),
     ],
-    "any large number, or one that only has to differ, will do": [
+    "any large or different number will do": [
         (
             "signing/_credentials.py",
             'return f"key:{hashlib.blake2b(api_key.encode(), digest_size=16).hexdigest()}"',
@@ -49,7 +49,7 @@ _BY_REASON: Final[dict[str, list[tuple[str, str, str]]]] = {
         ("ratelimit/_loops.py", "self.forks: int = 0", "0 to 1"),
         ("ratelimit/_loops.py", "self.forks += 1", "Add to Sub"),
     ],
-    "equal numbers lead to the same on both ways": [
+    "equal numbers lead to the same": [
         ("staking/_polling.py", "if at <= asyncio.get_running_loop().time():", "LtE to Lt"),
         ("staking/_reconciliation.py", "if after >= 0:", "GtE to Gt"),
         ("staking/_write_log.py", "if version < SCHEMA:", "Lt to LtE"),
@@ -123,7 +123,7 @@ _BY_REASON: Final[dict[str, list[tuple[str, str, str]]]] = {
         ("ratelimit/_waiters.py", "return sum(other < number for other in returning)", "Lt to LtE"),
         ("ratelimit/_waiters.py", "in_order = not queue or next(reversed(queue)) < waiter.number", "Lt to LtE"),
     ],
-    "no caller gets there with such a value": [
+    "no caller has such a value": [
         (
             "signing/_redaction.py",
             "runs = groupby(zip(text, hidden, strict=True), key=itemgetter(1))",
@@ -193,7 +193,7 @@ _BY_REASON: Final[dict[str, list[tuple[str, str, str]]]] = {
         ("ratelimit/_merging.py", "if state.source is not None and other.source is not None:", "And to Or"),
         ("ratelimit/_waiters.py", "return True", "True to False"),
     ],
-    "it is set before it is read, or all begin alike": [
+    "its first value does not matter": [
         ("staking/_reconciliation.py", "best = [_Matching()] * (len(oldest_first) + 1)", "1 to 2"),
         ("staking/_reconciliation.py", "ranks: tuple[int, ...] = (0, 0, 0)", "0 to 1"),
         ("staking/_reconciliation.py", "distance: float = 0.0", "0.0 to 1.0"),
@@ -211,7 +211,7 @@ _BY_REASON: Final[dict[str, list[tuple[str, str, str]]]] = {
         ("transport/_measurements.py", "is_queued: bool = False", "False to True"),
         ("ratelimit/_waiters.py", "self.one_by_one: bool = False", "False to True"),
     ],
-    "an idle bucket is found a little sooner or later": [
+    "an idle bucket is found sooner or later": [
         ("ratelimit/_registry.py", "SWEEP_ROUND: Final = 1.0", "1.0 to 2.0"),
         ("ratelimit/_registry.py", "SWEEP_SIZE: Final = 512", "512 to 513"),
         ("ratelimit/_registry.py", "SWEEP_EVERY: Final = 0.25", "0.25 to 1.25"),

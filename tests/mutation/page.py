@@ -28,13 +28,13 @@ def table() -> str:
 
 
 def _names(node: ast.AST, line: int) -> list[str]:
-    """Return the names of the classes and functions around a line, and of what it assigns outside of functions."""
+    """Return the name of the class or function around a line, or of what it assigns outside of both."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.stmt) and child.lineno <= line <= (child.end_lineno or 0):
             match child:
                 case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
-                    return [child.name, *_names(child, line)]
-                case ast.AnnAssign() if isinstance(node, ast.Module | ast.ClassDef):
+                    return [child.name]
+                case ast.AnnAssign():
                     return [ast.unparse(child.target)]
                 case _:
                     return _names(child, line)

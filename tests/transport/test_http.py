@@ -78,12 +78,12 @@ async def test_a_response_without_end_is_cut_off() -> None:
 async def test_a_response_that_ends_in_its_head() -> None:
     """The error does not show the half of it."""
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await request_of(reader)
         writer.write(b"HTTP/1.1 200 OK\r\nX-Half: 5\r\n")
         await writer.drain()
 
-    async with serving_raw(answer) as url, Session(base_url=url, attempts=1) as session:
+    async with serving_raw(half) as url, Session(base_url=url, attempts=1) as session:
         with pytest.raises(TransportError) as caught:
             await session.call(BALANCE, CREDENTIALS)
 

@@ -257,7 +257,7 @@ async def test_a_call_that_is_cancelled_has_no_status() -> None:
 
 @pytest.mark.virtual_clock
 async def test_what_is_logged_of_a_resend(caplog: pytest.LogCaptureFixture) -> None:
-    """A first refusal is told; the others, and what else is sent again, are for debugging, with the reason."""
+    """A first refusal is for information; the others, and what else is sent again, are for debugging, with the reason."""
     refused = coded("50011", 429)
     caplog.set_level(logging.DEBUG, logger="okx_sol_async")
     async with (

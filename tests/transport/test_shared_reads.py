@@ -164,8 +164,8 @@ async def test_a_read_is_in_the_foreground_unless_it_says_otherwise() -> None:
     await first
 
 
-async def test_a_call_that_was_given_up_serves_nobody() -> None:
-    """Whoever asks before it has ended makes a call of its own."""
+async def test_a_call_that_was_given_up_serves_no_one() -> None:
+    """Who asks before it has ended makes a call of its own."""
     reads, began = SharedReads(), asyncio.Event()
 
     async def call() -> int:

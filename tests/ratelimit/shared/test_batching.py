@@ -172,7 +172,7 @@ async def test_closing_ends_all_that_goes_on() -> None:
 
 @pytest.mark.parametrize("is_own", [True, False])
 async def test_a_client_that_was_lent_keeps_its_connections(*, is_own: bool) -> None:
-    """Another server may have the name of this one after a failure, so those of an own one that nobody uses are closed."""
+    """Another server may have the name of this one after a failure, so the unused ones of an own client are closed."""
     closed: list[dict[str, bool]] = []
 
     async def disconnect(**options: bool) -> None:

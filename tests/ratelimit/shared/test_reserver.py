@@ -121,7 +121,7 @@ async def test_a_notification_of_the_same_moment_as_the_reply_counts() -> None:
     assert now() - began < 0.01
 
 
-async def test_a_slot_that_is_asked_for_is_followed_for_whoever_waits_when_it_comes() -> None:
+async def test_a_slot_that_is_asked_for_is_followed_for_the_call_that_waits_when_it_comes() -> None:
     """The call that it was asked for has given up meanwhile."""
     bucket = bucket_of(FakeServer(wait=5.0, takes=0.2))
     first = asyncio.create_task(bucket.acquire())
