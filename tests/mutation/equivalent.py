@@ -162,6 +162,7 @@ _BY_REASON: Final[dict[str, list[tuple[str, str, str]]]] = {
             "True to False",
         ),
         ("ratelimit/_latency.py", "recent = 0 <= now - self._since < 2 * MEMORY", "0 to 1"),
+        ("ratelimit/shared/_store.py", "more: bool = False,", "False to True"),
         ("ratelimit/shared/_reserver.py", "if self._ticket not in {0, ticket}:", "0 to 1"),
         ("ratelimit/shared/_reserver.py", "if found is None or found.at <= found.received:", "LtE to Lt"),
         (

@@ -134,7 +134,7 @@ class SlotStore:
         used: int,
         *,
         waits: bool,
-        more: bool,
+        more: bool = False,
     ) -> tuple[Reservation, Place]:
         """Reserve the next slot, or look how far away it is by now.
 
@@ -216,7 +216,7 @@ class SlotStore:
         self.commands.reached_node(bucket)
         if bucket in self.outages:
             # Only a reservation shows that the bucket itself can be used again.
-            reservation, _ = await self.reserve(bucket, limit, self.draw(), None, 0, waits=False, more=False)
+            reservation, _ = await self.reserve(bucket, limit, self.draw(), None, 0, waits=False)
             self.give_back(reservation)
 
     def give_back(self, reservation: Reservation) -> None:

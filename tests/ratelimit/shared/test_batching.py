@@ -94,6 +94,23 @@ async def test_how_many_batches_are_on_their_way(commands: int, batches: list[in
     assert list(range(commands)) == await asyncio.gather(*waiting)
 
 
+async def test_a_failure_is_that_of_all_that_wait() -> None:
+    """Each would find the same, one after the other."""
+
+    class Failing(Unsent):
+        async def send(self, commands: Sequence[tuple[str, tuple[float | str, ...]]]) -> list[object]:
+            await super().send(commands)
+            raise ConnectionError
+
+    failing = Failing()
+    failing.may_reply.set()
+    waiting = (failing.run("{0}", settle(number)) for number in range(300))
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+
+    assert 1 == len(failing.batches)
+    assert {StoreUnavailable} == set(map(type, outcomes))
+
+
 @pytest.mark.parametrize(
     ("reply", "times"), [([], 0), (ResponseError("LOADING"), 1), (ConnectionError(), 1), (TimeoutError(), 1)]
 )

@@ -167,7 +167,7 @@ async def test_the_most_exact_measurement_of_the_servers_clock_counts() -> None:
 
     async def offset(*, takes: float, ahead: float = 0.0) -> float:
         server.takes, server.ahead = takes, ahead
-        _, place = await store.reserve("desk:{bucket}", SIX, store.draw(), None, 0, waits=True, more=False)
+        _, place = await store.reserve("desk:{bucket}", SIX, store.draw(), None, 0, waits=True)
         return place.offset
 
     # The server of this test reads its clock at the end.
@@ -183,7 +183,7 @@ async def test_a_more_exact_measurement_that_agrees_counts_too() -> None:
     store = store_of(server)
     for takes, ahead in ((1.0, 0.0), (0.002, 0.5), (1.0, 0.5)):
         server.takes, server.ahead = takes, ahead
-        _, place = await store.reserve("desk:{bucket}", SIX, store.draw(), None, 0, waits=True, more=False)
+        _, place = await store.reserve("desk:{bucket}", SIX, store.draw(), None, 0, waits=True)
 
     assert -0.502 == pytest.approx(place.least_offset, abs=1e-4)
 
@@ -191,10 +191,11 @@ async def test_a_more_exact_measurement_that_agrees_counts_too() -> None:
 async def test_when_a_slot_is() -> None:
     """By both clocks, exactly, and for how long it is in use."""
     store = store_of(FakeServer(wait=900.0))
-    reservation, place = await store.reserve("desk:{bucket}", SIX, store.draw(), None, 0, waits=True, more=False)
+    reservation, place = await store.reserve("desk:{bucket}", SIX, store.draw(), None, 0, waits=True)
 
     assert 900.0 == pytest.approx(reservation.at - reservation.received, abs=1e-6)
     assert 900.0 == pytest.approx(reservation.server_at - place.server_time, abs=1e-6)
+    assert 0.001 == pytest.approx(reservation.at - reservation.since, abs=1e-4)
     assert 1.051 == pytest.approx(store.hold(SIX))
 
 
@@ -202,9 +203,9 @@ async def test_a_slow_reply_does_not_make_a_moved_slot_seem_late() -> None:
     """The least that a notification's clock is behind is known from the most exact measurement, too."""
     server = FakeServer(takes=0.002)
     store = store_of(server)
-    await store.reserve("desk:{bucket}", SIX, store.draw(), None, 0, waits=True, more=False)
+    await store.reserve("desk:{bucket}", SIX, store.draw(), None, 0, waits=True)
     server.takes = 1.0
-    _, place = await store.reserve("desk:{bucket}", SIX, store.draw(), None, 0, waits=True, more=False)
+    _, place = await store.reserve("desk:{bucket}", SIX, store.draw(), None, 0, waits=True)
 
     assert -0.003 < place.least_offset <= place.offset
 
@@ -255,7 +256,7 @@ async def test_a_look_at_a_bucket_that_failed_takes_no_slot() -> None:
 
     assert ["settle", "reserve", "settle"] == [command[0] for command in server.commands]
     assert ("settle", UNKNOWN, 1_001_000, 1) == server.commands[0]
-    assert 0 == server.named("reserve")[0][6]
+    assert (0, 0) == server.named("reserve")[0][6:8]
     assert ("settle", server.drawn(0), 0) == server.commands[-1]
 
 
@@ -289,7 +290,7 @@ async def test_more_processes_than_requests_take_turns_without_the_store() -> No
 async def test_which_replies_are_believed(*, server: FakeServer, is_believed: bool) -> None:
     """A wait of up to a thousand periods, and as many processes as there are tickets for."""
     store = store_of(server)
-    reserve = store.reserve("desk:{bucket}", SIX, store.draw(), None, 0, waits=True, more=False)
+    reserve = store.reserve("desk:{bucket}", SIX, store.draw(), None, 0, waits=True)
     outcomes = await asyncio.gather(reserve, return_exceptions=True)
 
     assert is_believed != isinstance(outcomes[0], StoreUnavailable)
@@ -299,7 +300,7 @@ async def test_which_replies_are_believed(*, server: FakeServer, is_believed: bo
 async def test_when_a_slot_has_come_too_late(*, late: float, is_late: bool) -> None:
     """Half of the margin after it."""
     store = store_of(FakeServer())
-    reservation, _ = await store.reserve("desk:{bucket}", SIX, store.draw(), None, 0, waits=True, more=False)
+    reservation, _ = await store.reserve("desk:{bucket}", SIX, store.draw(), None, 0, waits=True)
 
     assert is_late == store.is_late(reservation, reservation.received + late)
 
