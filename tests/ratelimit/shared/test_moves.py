@@ -13,6 +13,7 @@ from okx_sol_async.ratelimit.shared._moves import Notifications
 from okx_sol_async.ratelimit.shared._subscription import CHECK_AFTER, LISTEN_FOR, Subscription
 from tests.support.buckets import SIX
 from tests.support.fake_server import FakeServer, store_of
+from tests.support.valkey import PATIENCE
 from tests.support.virtual_time import now
 
 
@@ -229,3 +230,24 @@ async def test_a_subscription_that_ends_with_a_defect_is_not_reported_by_the_loo
 
     assert 2 == len(failing.began)
     assert [] == reported
+
+
+async def test_closing_a_subscription_waits_for_its_end() -> None:
+    """Its connection is closed then."""
+    ended: list[None] = []
+
+    class Slow(Subscription):
+        async def _receive_all(self, channel: str, notifications: Notifications) -> None:
+            try:
+                await asyncio.sleep(PATIENCE)
+            finally:
+                await asyncio.sleep(0.01)
+                ended.append(None)
+
+    notifications, slow = Notifications(), Slow(Redis(), timeout=0.5)
+    notifications.begin(7, Recorded())
+    slow.begin("channel", notifications)
+    await asyncio.sleep(0)
+    await slow.aclose()
+
+    assert [None] == ended
