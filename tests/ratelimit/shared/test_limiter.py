@@ -198,13 +198,24 @@ def test_keys_of_any_kind_have_names() -> None:
 
 async def test_a_connection_that_is_dead_is_made_anew_once() -> None:
     """Whatever takes longer is an outage."""
-    connections: list[object] = []
+    connections: list[int] = []
 
-    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connections.append(writer)
+    async def reply_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Run the script for the first connection and once only; the client's own commands are refused."""
+        connections.append(0)
+        while data := await reader.read(65536):
+            script = b"EVALSHA" in data
+            if script and (len(connections) > 1 or connections[0]):
+                return
+            connections[0] += script
+            writer.write(b"*0\r\n" if script else b"-ERR unknown\r\n" * data.count(b"CLIENT"))
 
-    async with serving_raw(hang_up) as url, RedisLimiter.from_url(f"redis{url.removeprefix('http')}") as limiter:
+    async with (
+        serving_raw(reply_once) as url,
+        RedisLimiter.from_url(f"redis{url.removeprefix('http')}?protocol=2") as limiter,
+    ):
+        assert [] == await limiter.run("bucket", ("settle", 1, 0, 0))
         with pytest.raises(StoreUnavailable):
-            await limiter.run("bucket", ("settle", 1, 0, 0))
+            await limiter.run("bucket", ("settle", 2, 0, 0))
 
     assert 2 == len(connections)
