@@ -234,7 +234,7 @@ async def test_a_report_says_when_a_call_began_and_how_long_it_took(*, live: boo
     else:
         assert {0} == {report.id for report in reports}
         # The clock of the test jumps over the wait, and that of the machine does not.
-        assert 2.0 == pytest.approx((ended - last.started_at).total_seconds(), abs=1.0)
+        assert ended - last.started_at > timedelta(seconds=1.9)
 
 
 @pytest.mark.virtual_clock

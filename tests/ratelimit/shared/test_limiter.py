@@ -212,7 +212,7 @@ async def test_a_connection_that_is_dead_is_made_anew_once() -> None:
 
     async with (
         serving_raw(reply_once) as url,
-        RedisLimiter.from_url(f"redis{url.removeprefix('http')}?protocol=2") as limiter,
+        RedisLimiter.from_url(f"redis{url.removeprefix('http')}?protocol=2", timeout=PATIENCE) as limiter,
     ):
         assert [] == await limiter.run("bucket", ("settle", 1, 0, 0))
         with pytest.raises(StoreUnavailable):
